@@ -1,0 +1,158 @@
+package messages
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// EventType is the type field of every narration event.
+const EventType = "io.rbee.hive.v1.narration"
+
+// Actor is the actor field of every event that a hive publishes.
+const Actor = "rbee-hive"
+
+// Action names what an event tells.
+type Action string
+
+// The actions, in the order in which a spawn tells them.
+const (
+	ActionSpawnStart     Action = "worker_spawn_start"
+	ActionTypeDetermined Action = "worker_type_determined"
+	ActionBinarySkipped  Action = "worker_binary_skipped"
+	ActionBinaryCatalog  Action = "worker_binary_catalog"
+	ActionBinaryDebug    Action = "worker_binary_debug"
+	ActionBinaryRelease  Action = "worker_binary_release"
+	ActionBinaryFound    Action = "worker_binary_found"
+	ActionSpawnCommand   Action = "worker_spawn_command"
+	ActionSpawned        Action = "worker_spawned"
+	ActionReady          Action = "worker_ready"
+	ActionSpawnReplayed  Action = "worker_spawn_replayed"
+	// ActionSpawnComplete is the last event of a job that succeeded.
+	ActionSpawnComplete Action = "worker_spawn_complete"
+	// ActionSpawnFailed is the last event of a job that failed.
+	ActionSpawnFailed Action = "worker_spawn_failed"
+	// ActionExited tells that a worker's process ended, however long after its job.
+	ActionExited Action = "worker_exited"
+
+	ActionHiveStarted       Action = "hive_started"
+	ActionHiveDraining Action = "hive_draining"
+	ActionHiveStopped       Action = "hive_stopped"
+)
+
+// Level says how much an event matters.
+type Level string
+
+// The levels.
+const (
+	LevelInfo  Level = "info"
+	LevelWarn  Level = "warn"
+	LevelError Level = "error"
+)
+
+// Event is one step of a job's story, or one fact about a hive or a worker outside any job.
+type Event struct {
+	// Type is always [EventType].
+	Type string `json:"type" jsonschema:"io.rbee.hive.v1.narration"`
+	// ID is unique to the event; ids made later sort later.
+	ID string `json:"id" jsonschema:"unique to the event"`
+	// Seq counts the events of one attempt at a job from 1 without a gap; 0 on an event outside any job.
+	Seq int `json:"seq" jsonschema:"1, 2, 3 … within one attempt at a job; 0 outside any job"`
+	// Time is when the event happened, on the hive's clock, in UTC.
+	Time time.Time `json:"time" jsonschema:"when it happened (RFC 3339, UTC)"`
+	// Level says how much the event matters.
+	Level Level `json:"level" jsonschema:"info, warn or error"`
+	// Actor is always [Actor].
+	Actor string `json:"actor" jsonschema:"rbee-hive"`
+	// Action names what the event tells.
+	Action Action `json:"action" jsonschema:"what the event tells"`
+	// Target is what the event is about: a worker's id or the hive's.
+	Target string `json:"target" jsonschema:"the worker or hive that the event is about"`
+	// HiveID is the hive that tells.
+	HiveID string `json:"hive_id" jsonschema:"the hive that tells"`
+	// JobID is the job that the event belongs to; empty outside any job.
+	JobID string `json:"job_id,omitempty" jsonschema:"the job that the event belongs to; absent outside any job"`
+	// WorkerID is the worker that the event is about; empty if it is about none.
+	WorkerID string `json:"worker_id,omitempty" jsonschema:"the worker that the event is about"`
+	// Attempt counts the runs of one job from 1; 0 on an event outside any job.
+	Attempt int `json:"attempt" jsonschema:"1 for the first run of a job; 0 outside any job"`
+	// Terminal marks the last event of an attempt at a job.
+	Terminal bool `json:"terminal" jsonschema:"true on the last event of an attempt at a job"`
+	// Human is the event in one line for a person.
+	Human string `json:"human" jsonschema:"the event in one line for a person"`
+	// Fields holds the event's values for a program.
+	Fields Fields `json:"fields,omitzero" jsonschema:"the event's values for a program"`
+}
+
+// Fields holds the values of an event, so that nobody has to parse its text. A field that says nothing is left out.
+type Fields struct {
+	// Model, Device, Port and WorkerType say what is being started.
+	Model      string `json:"model,omitempty"`
+	Device     string `json:"device,omitempty"`
+	Port       int    `json:"port,omitempty"`
+	WorkerType string `json:"worker_type,omitempty"`
+	// BinaryPath, Source, Worker and Version say which file it is and where it was found.
+	BinaryPath string `json:"binary_path,omitempty"`
+	Source     string `json:"source,omitempty"`
+	Worker     string `json:"worker,omitempty"`
+	Version    string `json:"version,omitempty"`
+	// Args is the argument vector behind the binary, without secrets.
+	Args []string `json:"args,omitempty"`
+	// PID is the worker's process id.
+	PID int `json:"pid,omitempty"`
+	// LogPath is the file that takes the worker's output.
+	LogPath string `json:"log_path,omitempty"`
+	// StartedBy is the job that started the worker, on an event outside that job.
+	StartedBy string `json:"started_by,omitempty"`
+	// TookMS is how long the step took, in milliseconds.
+	TookMS int64 `json:"took_ms,omitempty"`
+	// ExitCode and Signal say how a worker's process ended.
+	ExitCode *int   `json:"exit_code,omitempty"`
+	Signal   string `json:"signal,omitempty"`
+	// Error is what failed.
+	Error *Error `json:"error,omitempty"`
+	// Version and platform of a hive that starts; the number of its jobs when it drains.
+	Platform string `json:"platform,omitempty"`
+	Jobs     int    `json:"jobs,omitempty"`
+}
+
+// Stamp fills what every event carries: type, id, time, actor, level and target, where they are empty.
+func (e *Event) Stamp(now time.Time) {
+	e.Type, e.Actor, e.ID, e.Time = EventType, Actor, newUUID(), now.UTC()
+	if e.Level == "" {
+		e.Level = LevelInfo
+	}
+	if e.Target == "" {
+		e.Target = e.WorkerID
+	}
+	if e.Target == "" {
+		e.Target = e.HiveID
+	}
+}
+
+// About returns the word that stands for the event's job in its subject: the job id, [AboutWorker] or [AboutHive].
+func (e Event) About() string {
+	switch {
+	case e.JobID != "":
+		return e.JobID
+	case e.WorkerID != "":
+		return AboutWorker
+	}
+	return AboutHive
+}
+
+// Encode returns the event as it travels.
+func (e Event) Encode() ([]byte, error) { return encode(e) }
+
+// DecodeEvent reads a narration event. Fields that this version does not know are passed over; what is not a narration
+// event is an error.
+func DecodeEvent(data []byte) (Event, error) {
+	var e Event
+	if err := json.Unmarshal(data, &e); err != nil {
+		return Event{}, fmt.Errorf("read a narration event: %w", err)
+	}
+	if e.Type != EventType {
+		return Event{}, fmt.Errorf("read a narration event: its type is %q, not %q", clip(e.Type), EventType)
+	}
+	return e, nil
+}
