@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// How much one round measures.
+const (
+	roundTrips  = 1000
+	sequential  = 200
+	concurrent  = 800
+	atOnce      = 8
+	livingCount = 500
+	largeBytes  = 100 << 20
+)
+
+// figures is what a run found. Durations are medians.
+type figures struct {
+	RoundTrip, BareStart, Job time.Duration
+	JobP99                    time.Duration
+	BareRate, JobRate         float64 // per second, [atOnce] at once; medians of the rounds
+	SmallJob, LargeJob        time.Duration
+	Idle, Living              memory
+}
+
+// memory is what a process needs.
+type memory struct {
+	RSS     int64 // kB
+	Threads int64
+}
+
+func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
+	var f figures
+	var trips, bare, jobs []time.Duration
+	var bareRates, jobRates []float64
+	var err error
+	if f.Idle, err = readMemory(st.hive.Process.Pid); err != nil {
+		return f, err
+	}
+	for range rounds {
+		steps := []func() error{
+			func() error { return st.sample(st.client, &trips, nil, "echo", roundTrips, 1, "-") },
+			func() error { return st.sample(st.starter, &bare, nil, "start", sequential, 1, st.tiny) },
+			func() error { return st.sample(st.client, &jobs, nil, "spawn", sequential, 1, "0.1.0") },
+			func() error { return st.sample(st.starter, nil, &bareRates, "start", concurrent, atOnce, st.tiny) },
+			func() error { return st.sample(st.client, nil, &jobRates, "spawn", concurrent, atOnce, "0.1.0") },
+		}
+		for _, step := range steps {
+			if ctx.Err() != nil {
+				return f, ctx.Err()
+			}
+			if err := step(); err != nil {
+				return f, err
+			}
+		}
+	}
+	f.RoundTrip, f.BareStart, f.Job, f.JobP99 = quantile(trips, .5), quantile(bare, .5), quantile(jobs, .5), quantile(jobs, .99)
+	f.BareRate, f.JobRate = quantile(bareRates, .5), quantile(jobRates, .5)
+	if err := st.largeWorker(rounds, &f); err != nil {
+		return f, err
+	}
+	return f, st.living(&f)
+}
+
+// large compares a worker of 100 MB with a small one.
+func (st *stage) largeWorker(rounds int, f *figures) error {
+	code, err := tinyWorker()
+	if err != nil {
+		return err
+	}
+	if err := st.install("0.2.0", code, largeBytes); err != nil {
+		return err
+	}
+	var small, large []time.Duration
+	for range rounds {
+		if err := st.sample(st.client, &small, nil, "spawn", sequential, 1, "0.1.0"); err != nil {
+			return err
+		}
+		if err := st.sample(st.client, &large, nil, "spawn", sequential, 1, "0.2.0"); err != nil {
+			return err
+		}
+	}
+	f.SmallJob, f.LargeJob = quantile(small, .5), quantile(large, .5)
+	return nil
+}
+
+// living measures the hive while many workers run.
+func (st *stage) living(f *figures) error {
+	var s sample
+	if err := st.client.ask(fmt.Sprintf("spawn %d %d 0.1.0", livingCount, atOnce), &s); err != nil {
+		return err
+	}
+	var err error
+	if f.Living, err = readMemory(st.hive.Process.Pid); err != nil {
+		return err
+	}
+	var killed bool
+	return st.client.ask("kill", &killed)
+}
+
+// sample has the party act and end what it started, and collects how long each act took or how many there were in a second.
+func (st *stage) sample(p *party, each *[]time.Duration, rates *[]float64, verb string, n, at int, path string) error {
+	var s sample
+	if err := p.ask(fmt.Sprintf("%s %d %d %s", verb, n, at, path), &s); err != nil {
+		return err
+	}
+	if each != nil {
+		*each = append(*each, s.Each...)
+	}
+	if rates != nil {
+		*rates = append(*rates, float64(n)/s.All.Seconds())
+	}
+	var killed bool
+	return p.ask("kill", &killed)
+}
+
+func (f figures) print(w io.Writer) {
+	floor := f.RoundTrip + f.BareStart
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(t, "measured on %d cores, %s/%s, %s\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	fmt.Fprintf(t, "what\tmeasured\tfloor of this run\tratio\taim\n")
+	fmt.Fprintf(t, "NATS round trip, p50\t%s\n", micros(f.RoundTrip))
+	fmt.Fprintf(t, "bare process start, p50\t%s\n", micros(f.BareStart))
+	fmt.Fprintf(t, "job, one at a time, p50\t%s\t%s\t%.2f ×\tat most 1.60 ×\n", micros(f.Job), micros(floor), float64(f.Job)/float64(floor))
+	fmt.Fprintf(t, "job, one at a time, p99\t%s\n", micros(f.JobP99))
+	fmt.Fprintf(t, "jobs, %d at once\t%.0f /s\t%.0f /s\t%.2f\tat least 0.55\n", atOnce, f.JobRate, f.BareRate, f.JobRate/f.BareRate)
+	fmt.Fprintf(t, "job with a 100 MB worker, p50\t%s\t%s (small worker)\t%.2f ×\tabout 1 ×\n", micros(f.LargeJob), micros(f.SmallJob), float64(f.LargeJob)/float64(f.SmallJob))
+	fmt.Fprintf(t, "idle hive\t%.1f MB, %d threads\t\t\tat most 20 MB\n", float64(f.Idle.RSS)/1000, f.Idle.Threads)
+	fmt.Fprintf(t, "hive with %d workers\t%.1f MB, %d threads\t\t\tat most 10 MB more, no thread per worker\n", livingCount, float64(f.Living.RSS)/1000, f.Living.Threads)
+	_ = t.Flush()
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/1e3) }
+
+func quantile[T float64 | time.Duration](values []T, q float64) T {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[min(int(q*float64(len(values))), len(values)-1)]
+}
+
+func readMemory(pid int) (memory, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return memory{}, err
+	}
+	var m memory
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) < 2:
+		case fields[0] == "VmRSS:":
+			m.RSS, _ = strconv.ParseInt(fields[1], 10, 64)
+		case fields[0] == "Threads:":
+			m.Threads, _ = strconv.ParseInt(fields[1], 10, 64)
+		}
+	}
+	return m, nil
+}

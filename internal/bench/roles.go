@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// role answers what it is asked, one line at a time, until its input ends.
+type role interface {
+	answer(verb string, n, at int, path string) (any, error)
+	end()
+}
+
+// sample is a series of durations, and how long all of it took.
+type sample struct {
+	Each []time.Duration
+	All  time.Duration
+}
+
+func play(name string, args []string) int {
+	r, err := cast(name, args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench %s: %v\n", name, err)
+		return 1
+	}
+	defer r.end()
+	out := json.NewEncoder(os.Stdout)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var n, at int
+		verb, rest, _ := strings.Cut(lines.Text(), " ")
+		var path string
+		_, _ = fmt.Sscan(rest, &n, &at, &path)
+		value, err := r.answer(verb, n, at, path)
+		reply := struct {
+			Err   string
+			Value any
+		}{Value: value}
+		if err != nil {
+			reply.Err = err.Error()
+		}
+		if out.Encode(reply) != nil {
+			return 1
+		}
+	}
+	return 0
+}
+
+func cast(name string, args []string) (role, error) {
+	if name == "server" {
+		s, err := natsd.Start(natsd.Config{})
+		return server{s}, err
+	}
+	if name == "starter" {
+		return &starter{}, nil
+	}
+	nc, err := nats.Connect(args[0])
+	if err != nil {
+		return nil, err
+	}
+	if name == "client" {
+		return &client{nc: nc}, nil
+	}
+	_, err = nc.Subscribe("bench.echo", func(m *nats.Msg) { _ = m.Respond(m.Data) })
+	return &client{nc: nc}, errors.Join(err, nc.Flush())
+}
+
+type server struct{ *natsd.Server }
+
+func (s server) answer(string, int, int, string) (any, error) { return s.URL(), nil }
+func (s server) end()                                         { s.Shutdown() }
+
+// starter starts bare processes, with nothing around the start, as the floor.
+type starter struct {
+	mu      sync.Mutex
+	started []*os.Process
+}
+
+func (s *starter) answer(verb string, n, at int, path string) (any, error) {
+	switch verb {
+	case "start":
+		return measure(n, at, func() error {
+			p, err := os.StartProcess(path, []string{path}, &os.ProcAttr{Files: []*os.File{nil, nil, nil}, Env: []string{}})
+			if err != nil {
+				return err
+			}
+			s.mu.Lock()
+			s.started = append(s.started, p)
+			s.mu.Unlock()
+			return nil
+		})
+	case "kill":
+		s.end()
+	}
+	return true, nil
+}
+
+func (s *starter) end() {
+	for _, p := range s.started {
+		_ = p.Kill()
+	}
+	for _, p := range s.started {
+		_, _ = p.Wait()
+	}
+	s.started = nil
+}
+
+// client asks the echo and the hive.
+type client struct {
+	nc   *nats.Conn
+	mu   sync.Mutex
+	pids []int
+}
+
+func (c *client) answer(verb string, n, at int, version string) (any, error) {
+	switch verb {
+	case "echo":
+		payload := make([]byte, 100)
+		return measure(n, at, func() error {
+			_, err := c.nc.Request("bench.echo", payload, 10*time.Second)
+			return err
+		})
+	case "spawn":
+		job, err := messages.Job{Operation: messages.WorkerSpawn, Model: "tiny", Device: "cpu", Version: version}.Encode()
+		if err != nil {
+			return nil, err
+		}
+		return measure(n, at, func() error { return c.spawn(job) })
+	case "kill":
+		c.end()
+	}
+	return true, nil
+}
+
+func (c *client) spawn(job []byte) error {
+	reply, err := c.nc.Request("rbee.v1.hive.bench.worker_spawn", job, 10*time.Second)
+	if err != nil {
+		return err
+	}
+	result, err := messages.DecodeResult(reply.Data)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.pids = append(c.pids, result.PID)
+	c.mu.Unlock()
+	return nil
+}
+
+// end kills the workers and waits until the hive has reaped them.
+func (c *client) end() {
+	for _, pid := range c.pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for _, pid := range c.pids {
+		for syscall.Kill(pid, 0) == nil {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	c.pids = nil
+}
+
+// measure calls act n times, at many at once.
+func measure(n, at int, act func() error) (sample, error) {
+	s := sample{Each: make([]time.Duration, n)}
+	var next atomic.Int64
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	begin := time.Now()
+	for range at {
+		group.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n) && ctx.Err() == nil; i = next.Add(1) - 1 {
+				start := time.Now()
+				if err := act(); err != nil {
+					cancel(err)
+				}
+				s.Each[i] = time.Since(start)
+			}
+		})
+	}
+	group.Wait()
+	s.All = time.Since(begin)
+	return s, context.Cause(ctx)
+}

@@ -1,0 +1,119 @@
+//go:build unix
+
+package process
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// Claim is the right to start the processes of one worker: its lock.
+type Claim struct {
+	run    *RunDir
+	worker string
+	lock   int
+	record int // descriptor of starting.json, -1 before Prepare
+	fresh  bool
+}
+
+// Claim takes the worker's lock. The error is [ErrHeld] if a process of the worker lives or is being started.
+// Release the claim when the start has succeeded or failed; a started process keeps the lock.
+func (d *RunDir) Claim(worker string) (*Claim, error) {
+	err := unix.Mkdir(d.worker(worker), 0o700)
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, &fs.PathError{Op: "mkdir", Path: d.worker(worker), Err: err}
+	}
+	fresh := err == nil
+	fd, err := lock(d.lockPath(worker))
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil, fmt.Errorf("%s: %w", worker, ErrHeld) // another start removes what it made; it lets go at once
+	case err != nil:
+		return nil, err
+	case !sameFile(fd, d.lockPath(worker)):
+		unlock(fd)
+		return nil, fmt.Errorf("%s: %w", worker, ErrHeld)
+	}
+	return &Claim{run: d, worker: worker, lock: fd, record: -1, fresh: fresh}, nil
+}
+
+// sameFile reports whether the open file is still the one at path: a lock on a removed file keeps nobody out.
+func sameFile(fd int, path string) bool {
+	var open, there unix.Stat_t
+	return unix.Fstat(fd, &open) == nil && unix.Stat(path, &there) == nil && open.Ino == there.Ino && open.Dev == there.Dev
+}
+
+// Fresh reports whether the worker had no directory before: no process of it has ever been started, as far as is known.
+func (c *Claim) Fresh() bool { return c.fresh }
+
+// Prepare writes what is about to be started, so that a crash between the start and [Claim.Commit] loses nothing.
+func (c *Claim) Prepare(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("record of %s: %w", c.worker, err)
+	}
+	path := c.run.worker(c.worker) + "/" + startingFile
+	c.record, err = openRetry(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return writeAt(c.record, data, path)
+}
+
+// Commit replaces what Prepare wrote by v, which must encode to no fewer bytes, and makes it the worker's record.
+func (c *Claim) Commit(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("record of %s: %w", c.worker, err)
+	}
+	dir := c.run.worker(c.worker)
+	if err := writeAt(c.record, data, dir+"/"+startingFile); err != nil {
+		return err
+	}
+	if err := unix.Rename(dir+"/"+startingFile, dir+"/"+recordFile); err != nil {
+		return &fs.PathError{Op: "rename", Path: dir + "/" + startingFile, Err: err}
+	}
+	return nil
+}
+
+// Release gives up this process's part in the lock. It may be called twice.
+func (c *Claim) Release() {
+	for _, fd := range []*int{&c.record, &c.lock} {
+		if *fd >= 0 {
+			unlock(*fd)
+			*fd = -1
+		}
+	}
+}
+
+// Abandon removes what the claim made, for a start that was refused, and releases the claim. After Release it does
+// nothing.
+func (c *Claim) Abandon() {
+	if c.lock < 0 {
+		return
+	}
+	dir := c.run.worker(c.worker)
+	if c.record >= 0 {
+		_ = unix.Unlink(dir + "/" + startingFile)
+	}
+	if c.fresh {
+		_ = unix.Unlink(dir + "/" + lockFile)
+		_ = unix.Rmdir(dir)
+	}
+	c.Release()
+}
+
+func writeAt(fd int, data []byte, path string) error {
+	for off := 0; off < len(data); {
+		n, err := unix.Pwrite(fd, data[off:], int64(off))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return &fs.PathError{Op: "write", Path: path, Err: err}
+		}
+		off += max(n, 0)
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+//go:build unix
+
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock opens the file, making it where it is missing, and takes its lock. The lock belongs to the open file: it is held
+// until every descriptor of it is closed, in whichever process (flock(2)). The error is [ErrHeld] if it is taken.
+func lock(path string) (int, error) {
+	fd, err := openRetry(path, unix.O_RDWR|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	for {
+		err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err == nil {
+		return fd, nil
+	}
+	unlock(fd)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return -1, fmt.Errorf("%s: %w", path, ErrHeld)
+	}
+	return -1, &fs.PathError{Op: "flock", Path: path, Err: err}
+}
+
+// unlock closes this process's descriptor of a lock. The lock stays held while another process has one.
+func unlock(fd int) { _ = unix.Close(fd) }
+
+func openRetry(path string, flags int, mode uint32) (int, error) {
+	for {
+		fd, err := unix.Open(path, flags, mode)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
+// checkPrivate returns an error unless dir is a directory of this user that nobody else can write to.
+func checkPrivate(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("%s is not a directory; remove it or name another with --run-dir", dir)
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, not to %d; name another with --run-dir", dir, stat.Uid, os.Geteuid())
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s has mode %04o: others can write to it; run chmod 0700 on it", dir, info.Mode().Perm())
+	}
+	return nil
+}

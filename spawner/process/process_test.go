@@ -1,0 +1,424 @@
+//go:build linux
+
+package process_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// The test binary plays the workers: see play.
+const playAs = "PROCESS_TEST_PLAY"
+
+func TestMain(m *testing.M) {
+	if as := os.Getenv(playAs); as != "" {
+		os.Exit(play(as))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// play is a worker that says a line and then behaves as asked.
+func play(as string) int {
+	fmt.Println("hello", as)
+	switch as {
+	case "exit-3":
+		return 3
+	case "close-all":
+		for fd := 3; fd < 64; fd++ {
+			_ = unix.Close(fd)
+		}
+		fmt.Println("closed")
+	case "print-env":
+		for _, entry := range os.Environ() {
+			fmt.Println("env", entry)
+		}
+		fmt.Println("end")
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	<-stop
+	return 0
+}
+
+// machine is a run directory with ports of its own.
+type machine struct {
+	run   *process.RunDir
+	ports *process.Ports
+	dir   string
+}
+
+func newMachine(t *testing.T) machine {
+	t.Helper()
+	dir := t.TempDir()
+	run, err := process.OpenRunDir(filepath.Join(dir, "run"))
+	require.NoError(t, err)
+	return machine{run: run, ports: run.Ports(process.PortRange{First: 20000, Last: 30000}), dir: dir}
+}
+
+func (m machine) command(t *testing.T, as string) process.Command {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	return process.Command{Path: self, Env: []string{playAs + "=" + as}, Dir: "/", LogPath: filepath.Join(m.dir, as+".log")}
+}
+
+// start starts a worker that is dead when the test ends, and lets go of its locks as a hive does.
+func (m machine) start(t *testing.T, worker, as string) *process.Process {
+	t.Helper()
+	claim, err := m.run.Claim(worker)
+	require.NoError(t, err)
+	port, err := m.ports.Take(0)
+	require.NoError(t, err)
+	p, err := process.Start(m.command(t, as), claim, port)
+	require.NoError(t, err)
+	claim.Release()
+	port.Release()
+	go func() { _, _ = p.Wait() }()
+	t.Cleanup(func() {
+		_ = syscall.Kill(p.Identity.PID, syscall.SIGKILL)
+		<-p.Done()
+	})
+	return p
+}
+
+// awaitLine waits until the log holds the line.
+func awaitLine(t *testing.T, path, line string) string {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		data, err := os.ReadFile(path)
+		return err == nil && strings.Contains(string(data), line+"\n")
+	}, 10*time.Second, time.Millisecond)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func TestStartedWorkerHoldsItsLocks(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	p := m.start(t, "w1", "live")
+	_, err := m.run.Claim("w1")
+	require.ErrorIs(t, err, process.ErrHeld)
+	require.True(t, p.Identity.Alive())
+
+	require.NoError(t, syscall.Kill(p.Identity.PID, syscall.SIGKILL))
+	<-p.Done()
+	require.Equal(t, "SIGKILL", p.Exit().Signal)
+	require.False(t, p.Identity.Alive())
+	claim, err := m.run.Claim("w1")
+	require.NoError(t, err, "a lock ends with its worker, however that ended")
+	require.False(t, claim.Fresh())
+	claim.Release()
+}
+
+func TestPortIsTheWorkersUntilItEnds(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	claim, err := m.run.Claim("w1")
+	require.NoError(t, err)
+	port, err := m.ports.Take(0)
+	require.NoError(t, err)
+	p, err := process.Start(m.command(t, "live"), claim, port)
+	require.NoError(t, err)
+	claim.Release()
+	number := port.Number
+	port.Release()
+	_, err = m.ports.Take(number)
+	require.ErrorIs(t, err, process.ErrHeld, "the worker has not bound it, and it is the worker's all the same")
+	require.NoError(t, syscall.Kill(p.Identity.PID, syscall.SIGKILL))
+	_, err = p.Wait()
+	require.NoError(t, err)
+	port, err = m.ports.Take(number)
+	require.NoError(t, err)
+	port.Release()
+}
+
+func TestWaitTellsHowAProcessEnded(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	p := m.start(t, "w1", "exit-3")
+	<-p.Done()
+	require.Equal(t, 3, p.Exit().Code)
+	require.Equal(t, "exited with code 3", p.Exit().String())
+	require.ErrorIs(t, syscall.Kill(p.Identity.PID, 0), syscall.ESRCH, "a process that was waited for is no zombie")
+}
+
+func TestCloseEndsTheWatchAndNotTheProcess(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	claim, err := m.run.Claim("w1")
+	require.NoError(t, err)
+	port, err := m.ports.Take(0)
+	require.NoError(t, err)
+	p, err := process.Start(m.command(t, "live"), claim, port)
+	require.NoError(t, err)
+	claim.Release()
+	port.Release()
+	waited := make(chan error, 1)
+	go func() { _, err := p.Wait(); waited <- err }()
+	require.NoError(t, p.Close())
+	require.ErrorIs(t, <-waited, fs.ErrClosed)
+	require.True(t, p.Identity.Alive())
+
+	again, err := process.Find(p.Identity)
+	require.NoError(t, err)
+	require.WithinDuration(t, p.StartedAt, again.StartedAt, time.Second)
+	require.NoError(t, syscall.Kill(p.Identity.PID, syscall.SIGKILL))
+	_, err = again.Wait()
+	require.NoError(t, err)
+	_, err = process.Find(p.Identity)
+	require.ErrorIs(t, err, process.ErrGone)
+}
+
+func TestFindRefusesAnotherProcessWithThePID(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	p := m.start(t, "w1", "live")
+	for name, forge := range map[string]func(*process.Identity){
+		"start":   func(id *process.Identity) { id.StartTicks-- },
+		"boot":    func(id *process.Identity) { id.BootID = "another" },
+		"group":   func(id *process.Identity) { id.PID = 0 },
+		"init":    func(id *process.Identity) { id.PID = 1 },
+		"all":     func(id *process.Identity) { id.PID = -1 },
+		"foreign": func(id *process.Identity) { id.PID = os.Getpid() },
+	} {
+		id := p.Identity
+		forge(&id)
+		_, err := process.Find(id)
+		require.ErrorIs(t, err, process.ErrGone, name)
+	}
+}
+
+func TestWorkerThatClosesItsDescriptorsIsStillAlive(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	p := m.start(t, "w1", "close-all")
+	awaitLine(t, filepath.Join(m.dir, "close-all.log"), "closed")
+	claim, err := m.run.Claim("w1")
+	require.NoError(t, err, "it gave up its lock")
+	claim.Release()
+	require.True(t, p.Identity.Alive(), "pid and start time are the second proof")
+}
+
+func TestEnvironmentIsExactlyWhatIsGiven(t *testing.T) {
+	t.Setenv("NATS_PASSWORD", "secret")
+	m := newMachine(t)
+	m.start(t, "w1", "print-env")
+	out := awaitLine(t, filepath.Join(m.dir, "print-env.log"), "end")
+	for line := range strings.Lines(out) {
+		if entry, ok := strings.CutPrefix(line, "env "); ok {
+			require.Equal(t, playAs+"=print-env\n", entry)
+		}
+	}
+}
+
+func TestFindByEnv(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	name := "live-" + strconv.Itoa(os.Getpid())
+	p := m.start(t, "w1", name)
+	id, err := process.FindByEnv(playAs, name)
+	require.NoError(t, err)
+	require.Equal(t, p.Identity, id)
+	_, err = process.FindByEnv(playAs, "nobody")
+	require.ErrorIs(t, err, process.ErrGone)
+}
+
+func TestRecordSurvivesACutShortStart(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	claim, err := m.run.Claim("w1")
+	require.NoError(t, err)
+	require.True(t, claim.Fresh())
+	require.NoError(t, claim.Prepare(map[string]int{"pid": 0}))
+	var got map[string]int
+	require.ErrorIs(t, m.run.ReadRecord("w1", &got), fs.ErrNotExist)
+	require.NoError(t, m.run.ReadStarting("w1", &got))
+	require.Equal(t, map[string]int{"pid": 0}, got)
+	require.NoError(t, claim.Commit(map[string]int{"pid": 12345}))
+	require.NoError(t, m.run.ReadRecord("w1", &got))
+	require.Equal(t, map[string]int{"pid": 12345}, got)
+	require.ErrorIs(t, m.run.ReadStarting("w1", &got), fs.ErrNotExist)
+	claim.Release()
+	ids, err := m.run.Workers()
+	require.NoError(t, err)
+	require.Equal(t, []string{"w1"}, ids)
+}
+
+func TestAbandonLeavesNothing(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	claim, err := m.run.Claim("w1")
+	require.NoError(t, err)
+	require.NoError(t, claim.Prepare(1))
+	claim.Abandon()
+	ids, err := m.run.Workers()
+	require.NoError(t, err)
+	require.Empty(t, ids)
+}
+
+// Many starters fight for one worker, each giving up what it won: at no time may two have it.
+func TestClaimIsExclusiveWhileOthersRemoveIt(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	var holders [1]int
+	gate := make(chan struct{}, 1)
+	done := make(chan error)
+	for range 8 {
+		go func() {
+			for range 200 {
+				claim, err := m.run.Claim("w1")
+				if errors.Is(err, process.ErrHeld) {
+					continue
+				}
+				if err != nil {
+					done <- err
+					return
+				}
+				select {
+				case gate <- struct{}{}:
+				default:
+					done <- errors.New("two hold the claim")
+					return
+				}
+				holders[0]++
+				<-gate
+				claim.Abandon()
+			}
+			done <- nil
+		}()
+	}
+	for range 8 {
+		require.NoError(t, <-done)
+	}
+	require.Positive(t, holders[0])
+}
+
+func TestTakenPorts(t *testing.T) {
+	t.Parallel()
+	listeners := map[string]string{"loopback": "127.0.0.1:0", "every address": "0.0.0.0:0", "both families": "[::]:0"}
+	for name, address := range listeners {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			listener, err := net.Listen("tcp", address)
+			require.NoError(t, err)
+			defer func() { _ = listener.Close() }()
+			number := listener.Addr().(*net.TCPAddr).Port
+			_, err = m.ports.Take(number)
+			require.ErrorIs(t, err, process.ErrHeld)
+			holder, ok := process.Listener(number)
+			require.True(t, ok)
+			require.Equal(t, os.Getpid(), holder.PID)
+			_, err = m.run.Ports(process.PortRange{First: number, Last: number}).Take(0)
+			require.ErrorIs(t, err, process.ErrNoFreePort)
+		})
+	}
+}
+
+func TestServesProvesWhoListens(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	port := listener.Addr().(*net.TCPAddr).Port
+	serves, known := process.Identity{PID: os.Getpid()}.Serves(port)
+	require.True(t, serves)
+	require.True(t, known)
+	m := newMachine(t)
+	p := m.start(t, "w1", "live")
+	serves, _ = p.Identity.Serves(port)
+	require.False(t, serves, "another process answers on the port")
+}
+
+func TestPortRange(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]process.PortRange{"9001-9999": {First: 9001, Last: 9999}, "8080": {First: 8080, Last: 8080}} {
+		got, err := process.ParsePortRange(text)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, text := range []string{"", "-", "9001-", "0-10", "10-9", "1-65536", "a-b"} {
+		_, err := process.ParsePortRange(text)
+		require.ErrorContains(t, err, "9001-9999", text)
+	}
+	require.Equal(t, "9001-9999", process.PortRange{}.String())
+}
+
+func TestRunDirThatOthersCanWriteIsRefused(t *testing.T) {
+	t.Parallel()
+	open := filepath.Join(t.TempDir(), "open")
+	require.NoError(t, os.Mkdir(open, 0o700))
+	require.NoError(t, os.Chmod(open, 0o777))
+	_, err := process.OpenRunDir(open)
+	require.ErrorContains(t, err, "chmod 0700")
+
+	link := filepath.Join(t.TempDir(), "link")
+	require.NoError(t, os.Symlink(t.TempDir(), link))
+	_, err = process.OpenRunDir(link)
+	require.ErrorContains(t, err, "not a directory")
+
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	_, err = process.OpenRunDir(file)
+	require.Error(t, err)
+}
+
+// A log that is a symbolic link would let whoever can write the log directory have the worker's output anywhere.
+func TestLogIsNoLink(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	cmd := m.command(t, "live")
+	require.NoError(t, os.Symlink("/dev/full", cmd.LogPath))
+	claim, err := m.run.Claim("w1")
+	require.NoError(t, err)
+	defer claim.Release()
+	port, err := m.ports.Take(0)
+	require.NoError(t, err)
+	defer port.Release()
+	_, err = process.Start(cmd, claim, port)
+	var file *fs.PathError
+	require.ErrorAs(t, err, &file)
+}
+
+func TestManyWorkersNeedNoThreads(t *testing.T) {
+	m := newMachine(t)
+	before := threads(t)
+	for i := range 40 {
+		m.start(t, "w"+strconv.Itoa(i), "live")
+	}
+	require.Less(t, threads(t)-before, 20, "a thread per worker would be 40")
+}
+
+func threads(t *testing.T) int {
+	t.Helper()
+	file, err := os.Open("/proc/self/status")
+	require.NoError(t, err)
+	defer func() { _ = file.Close() }()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if n, ok := strings.CutPrefix(lines.Text(), "Threads:"); ok {
+			count, err := strconv.Atoi(strings.TrimSpace(n))
+			require.NoError(t, err)
+			return count
+		}
+	}
+	t.Fatal("no count of threads")
+	return 0
+}

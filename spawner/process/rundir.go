@@ -1,0 +1,105 @@
+package process
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// RunDir is the directory that holds the locks and records of one hive's workers.
+type RunDir struct {
+	path string
+}
+
+// OpenRunDir makes the directory where it is missing and checks that nobody else can write to it: whoever can could have
+// a hive signal any process. It must belong to this user, be no symbolic link, and have mode 0700 or stricter.
+func OpenRunDir(path string) (*RunDir, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("run directory: %w", err)
+	}
+	if err := os.MkdirAll(abs, 0o700); err != nil {
+		return nil, fmt.Errorf("run directory: %w; name another with --run-dir", err)
+	}
+	d := &RunDir{path: abs}
+	for _, dir := range []string{abs, d.workers(), d.ports()} {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("run directory: %w", err)
+		}
+		if err := checkPrivate(dir); err != nil {
+			return nil, fmt.Errorf("run directory: %w", err)
+		}
+	}
+	return d, nil
+}
+
+// Path returns the absolute path of the directory.
+func (d *RunDir) Path() string { return d.path }
+
+// Workers returns the ids of the workers that have a directory, living or not, in order.
+func (d *RunDir) Workers() ([]string, error) {
+	entries, err := os.ReadDir(d.workers())
+	if err != nil {
+		return nil, fmt.Errorf("run directory: %w", err)
+	}
+	ids := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		if entry.IsDir() {
+			ids = append(ids, entry.Name())
+		}
+	}
+	return ids, nil
+}
+
+// ReadRecord reads the worker's record, worker.json, into v. The error is fs.ErrNotExist if the worker has none.
+func (d *RunDir) ReadRecord(worker string, v any) error {
+	return readJSON(filepath.Join(d.worker(worker), recordFile), v)
+}
+
+// ReadStarting reads what the worker's start had written when it was cut short, starting.json, into v. The error is
+// fs.ErrNotExist if there is none.
+func (d *RunDir) ReadStarting(worker string, v any) error {
+	return readJSON(filepath.Join(d.worker(worker), startingFile), v)
+}
+
+// WriteRecord replaces the worker's record in one step.
+func (d *RunDir) WriteRecord(worker string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("record of %s: %w", worker, err)
+	}
+	dir := d.worker(worker)
+	temp := filepath.Join(dir, recordFile+".new")
+	if err := os.WriteFile(temp, data, 0o600); err != nil {
+		return fmt.Errorf("record of %s: %w", worker, err)
+	}
+	if err := os.Rename(temp, filepath.Join(dir, recordFile)); err != nil {
+		return fmt.Errorf("record of %s: %w", worker, err)
+	}
+	return nil
+}
+
+const (
+	lockFile     = "lock"
+	recordFile   = "worker.json"
+	startingFile = "starting.json"
+)
+
+func (d *RunDir) workers() string           { return d.path + "/workers" }
+func (d *RunDir) ports() string             { return d.path + "/ports" }
+func (d *RunDir) worker(id string) string   { return d.path + "/workers/" + id }
+func (d *RunDir) lockPath(id string) string { return d.worker(id) + "/" + lockFile }
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+//go:build unix
+
+package process
+
+import (
+	"fmt"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Command is a process to start.
+type Command struct {
+	// Path is the absolute path of the file to execute.
+	Path string
+	// Args is the argument vector behind the path.
+	Args []string
+	// Env is the whole environment, as NAME=value. Nothing is added to it: an empty one stays empty.
+	Env []string
+	// Dir is the working directory.
+	Dir string
+	// LogPath is the file that stdout and stderr are appended to; it is made where it is missing.
+	LogPath string
+}
+
+// Start starts the command in a session of its own, with an empty stdin, its output in the log file, and the locks of
+// the claim and the port as inherited descriptors, and returns as soon as the kernel has loaded it. An error is
+// fs.PathError for the log file, and the bare syscall.Errno of fork or exec otherwise.
+//
+// The caller owns the process: it must call [Process.Wait] or [Process.Close].
+func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
+	null, err := openRetry("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: "/dev/null", Err: err}
+	}
+	defer unlock(null)
+	log, err := openRetry(cmd.LogPath, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: err}
+	}
+	defer unlock(log)
+	p := &Process{StartedAt: time.Now(), done: make(chan struct{})}
+	p.Identity.PID, err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
+		Dir:   cmd.Dir,
+		Env:   append(make([]string, 0, len(cmd.Env)), cmd.Env...), // nil would mean this process's own
+		Files: []uintptr{uintptr(null), uintptr(log), uintptr(log), uintptr(claim.lock), uintptr(port.lock)},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.Identity.BootID = bootID()
+	p.Identity.StartTicks, _ = startTicks(p.Identity.PID)
+	return p, nil
+}
+
+// Process is one process of a worker, started here or found again.
+type Process struct {
+	// Identity names the process.
+	Identity Identity
+	// StartedAt is when it was started, on this machine's clock.
+	StartedAt time.Time
+
+	handle handle
+	done   chan struct{}
+	exit   Exit
+}
+
+// Wait waits until the process has ended and frees what the kernel keeps of it. It must be called once at most. The
+// error is fs.ErrClosed if [Process.Close] came first.
+func (p *Process) Wait() (Exit, error) {
+	exit, err := p.handle.wait(p.Identity.PID)
+	if err != nil {
+		return Exit{}, fmt.Errorf("wait for process %d: %w", p.Identity.PID, err)
+	}
+	exit.At = time.Now()
+	p.exit = exit
+	close(p.done)
+	_ = p.handle.close()
+	return p.exit, nil
+}
+
+// Done is closed when [Process.Wait] has seen the process end.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Exit returns how the process ended. Call it only after Done is closed.
+func (p *Process) Exit() Exit { return p.exit }
+
+// Close ends the watch of the process; the process itself goes on.
+func (p *Process) Close() error { return p.handle.close() }
+
+// reap collects the exit status of an ended child. A process that is no child of this one leaves it unknown.
+func reap(pid int) Exit {
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(pid, &status, 0, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return Exit{Code: -1, Unknown: true}
+		}
+		break
+	}
+	if status.Signaled() {
+		return Exit{Code: -1, Signal: unix.SignalName(status.Signal())}
+	}
+	return Exit{Code: status.ExitStatus()}
+}

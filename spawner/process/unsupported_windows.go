@@ -1,0 +1,79 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrUnsupported is what every verb of this package returns on this system: it has neither inherited locks nor sessions.
+var errUnsupported = fmt.Errorf("starting workers on Windows: %w", errors.ErrUnsupported)
+
+// Claim is the right to start the processes of one worker.
+type Claim struct{}
+
+// Claim returns errors.ErrUnsupported.
+func (d *RunDir) Claim(string) (*Claim, error) { return nil, errUnsupported }
+
+// Fresh reports false.
+func (c *Claim) Fresh() bool { return false }
+
+// Prepare returns errors.ErrUnsupported.
+func (c *Claim) Prepare(any) error { return errUnsupported }
+
+// Commit returns errors.ErrUnsupported.
+func (c *Claim) Commit(any) error { return errUnsupported }
+
+// Release does nothing.
+func (c *Claim) Release() {}
+
+// Abandon does nothing.
+func (c *Claim) Abandon() {}
+
+// Command is a process to start.
+type Command struct {
+	Path    string
+	Args    []string
+	Env     []string
+	Dir     string
+	LogPath string
+}
+
+// Start returns errors.ErrUnsupported.
+func Start(Command, *Claim, *Port) (*Process, error) { return nil, errUnsupported }
+
+// Process is one process of a worker.
+type Process struct {
+	Identity  Identity
+	StartedAt time.Time
+}
+
+// Find returns [ErrGone].
+func Find(Identity) (*Process, error) { return nil, ErrGone }
+
+// FindByEnv returns [ErrGone].
+func FindByEnv(string, string) (Identity, error) { return Identity{}, ErrGone }
+
+// StartedAt returns the zero time: the system does not tell.
+func (id Identity) StartedAt() time.Time { return time.Time{} }
+
+// Wait returns errors.ErrUnsupported.
+func (p *Process) Wait() (Exit, error) { return Exit{}, errUnsupported }
+
+// Done returns nil, which is never ready.
+func (p *Process) Done() <-chan struct{} { return nil }
+
+// Exit returns the zero Exit.
+func (p *Process) Exit() Exit { return Exit{} }
+
+// Close does nothing.
+func (p *Process) Close() error { return nil }
+
+// Alive reports false.
+func (id Identity) Alive() bool { return false }
+
+func lock(string) (int, error) { return -1, errUnsupported }
+
+func unlock(int) {}
+
+func checkPrivate(string) error { return nil }
