@@ -17,8 +17,9 @@ import (
 var anyField []string
 
 // decodeStrict reads one JSON object into v. Unless known is [anyField], its fields must be among known, written exactly
-// so and at most once: the decoder of encoding/json alone would take "Model" for "model" and the last of two.
-func decodeStrict(data []byte, v any, known []string) error {
+// so, at most once and never null: the decoder of encoding/json alone would take "Model" for "model", the last of two, and
+// null for anything. The field that timeField names is v's only [time.Time], whose errors do not say where they occurred.
+func decodeStrict(data []byte, v any, known []string, timeField string) error {
 	if len(data) > MaxPayload {
 		return fmt.Errorf("the payload has %d bytes; at most %d are read", len(data), MaxPayload)
 	}
@@ -27,10 +28,13 @@ func decodeStrict(data []byte, v any, known []string) error {
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if err := dec.Decode(v); err != nil {
-		return describe(err)
+		return describe(err, timeField)
 	}
 	if trailing(dec) {
 		return errors.New("the payload goes on after the JSON object")
+	}
+	if bytes.TrimLeft(data, " \t\r\n")[0] != '{' {
+		return errors.New("the payload is a JSON null; it must be an object")
 	}
 	if known == nil {
 		return nil
@@ -44,17 +48,20 @@ func trailing(dec *json.Decoder) bool {
 }
 
 // describe puts an error of encoding/json into words that name the field.
-func describe(err error) error {
+func describe(err error, timeField string) error {
 	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &kind) && kind.Field == "":
-		return fmt.Errorf("the payload is a JSON %s; it must be an object", kind.Value)
+		return fmt.Errorf("the payload is a JSON %s; it must be an object", clip(kind.Value))
 	case errors.As(err, &kind):
-		return fmt.Errorf("%s: is a JSON %s; it must be %s", kind.Field, kind.Value, jsonType(kind))
+		return fmt.Errorf("%s: is a JSON %s; it must be %s", kind.Field, clip(kind.Value), jsonType(kind))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the payload ends before its JSON does")
+	case errors.As(err, &syntax):
+		return fmt.Errorf("the payload is not JSON: %w", err)
 	}
-	return fmt.Errorf("the payload is not JSON: %w", err)
+	return fmt.Errorf("%s: is not a time like 2026-11-22T12:00:00Z (RFC 3339)", timeField)
 }
 
 func jsonType(err *json.UnmarshalTypeError) string {
@@ -71,10 +78,10 @@ func jsonType(err *json.UnmarshalTypeError) string {
 	return "a string"
 }
 
-// checkNames returns an error for the first field of the object that is not in known or stands there twice.
+// checkNames returns an error for the first field of the object that is not in known, stands there twice or is null.
 func checkNames(data []byte, known []string) error {
 	var seen uint64
-	for name := range fieldNames(data) {
+	for name, value := range fieldNames(data) {
 		at := slices.Index(known, name)
 		if at < 0 {
 			return fmt.Errorf("%s: unknown field; the known ones are %s", clip(name), strings.Join(known, ", "))
@@ -82,14 +89,18 @@ func checkNames(data []byte, known []string) error {
 		if seen&(1<<at) != 0 {
 			return fmt.Errorf("%s: stands there twice", name)
 		}
+		if value == 'n' {
+			return fmt.Errorf("%s: is a JSON null; leave the field out instead", name)
+		}
 		seen |= 1 << at
 	}
 	return nil
 }
 
-// fieldNames yields the names of the outermost object in data, which must be valid JSON, as they are written there.
-func fieldNames(data []byte) iter.Seq[string] {
-	return func(yield func(string) bool) {
+// fieldNames yields the names of the outermost object in data, which must be valid JSON, as they are written there, each
+// with the byte that its value begins with.
+func fieldNames(data []byte) iter.Seq2[string, byte] {
+	return func(yield func(string, byte) bool) {
 		depth, isName := 0, false
 		for i := 0; i < len(data); i++ {
 			switch data[i] {
@@ -102,7 +113,7 @@ func fieldNames(data []byte) iter.Seq[string] {
 				isName = depth == 1
 			case '"':
 				end := stringEnd(data, i)
-				if isName && !yield(string(data[i+1:end])) {
+				if isName && !yield(string(data[i+1:end]), bytes.TrimLeft(data[end+1:], ": \t\r\n")[0]) {
 					return
 				}
 				isName = false
@@ -122,13 +133,19 @@ func stringEnd(data []byte, i int) int {
 	return i
 }
 
-// checkText refuses text that is too long or holds a control character, which a terminal or a log would obey.
+// checkText refuses text that is too long, is not UTF-8 (JSON could not carry it unchanged) or holds a control character,
+// which a terminal or a log would obey.
 func checkText(text string, limit int) error {
 	if len(text) > limit {
 		return fmt.Errorf("has %d bytes; at most %d are taken", len(text), limit)
 	}
-	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
-		return fmt.Errorf("holds the control character %q", text[i])
+	if !utf8.ValidString(text) {
+		return errors.New("is not valid UTF-8")
+	}
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("holds the control character %U", r)
+		}
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package messages
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // Code names a kind of failure. Codes are stable: programs may compare them. A Code is itself an error, so that
@@ -72,10 +74,10 @@ type Error struct {
 	Cause error `json:"-"`
 }
 
-// Errorf returns an [*Error] with a formatted message. An operand of %w becomes its Cause.
+// Errorf returns an [*Error] with a formatted message, made one line. An operand of %w becomes its Cause.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), Cause: errors.Unwrap(err)}
+	return &Error{Code: code, Message: oneLine(err.Error()), Cause: errors.Unwrap(err)}
 }
 
 // Error returns the message behind the code.
@@ -87,10 +89,27 @@ func (e *Error) Is(target error) bool { return target == e.Code }
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
-// AsError returns the [*Error] in err's tree, or an [Internal] one around err. The text of err is never lost.
+// AsError returns err as a failure that can travel: the [*Error] in err's tree, or an [Internal] one. The text of err is
+// never lost: what wraps the [*Error] becomes part of the message.
 func AsError(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	text := err.Error()
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return &Error{Code: Internal, Message: oneLine(text), Cause: err}
+	case text == e.Error():
 		return e
 	}
-	return &Error{Code: Internal, Message: err.Error(), Cause: err}
+	wrapped := *e
+	wrapped.Message = oneLine(strings.Replace(text, e.Error(), e.Message, 1))
+	wrapped.Cause = err
+	return &wrapped
+}
+
+// oneLine puts a space where text has control characters: a message is one line, and one header.
+func oneLine(text string) string {
+	if !strings.ContainsFunc(text, unicode.IsControl) {
+		return text
+	}
+	return strings.Join(strings.FieldsFunc(text, unicode.IsControl), " ")
 }

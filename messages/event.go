@@ -35,9 +35,9 @@ const (
 	// ActionExited tells that a worker's process ended, however long after its job.
 	ActionExited Action = "worker_exited"
 
-	ActionHiveStarted       Action = "hive_started"
+	ActionHiveStarted  Action = "hive_started"
 	ActionHiveDraining Action = "hive_draining"
-	ActionHiveStopped       Action = "hive_stopped"
+	ActionHiveStopped  Action = "hive_stopped"
 )
 
 // Level says how much an event matters.
@@ -87,36 +87,36 @@ type Event struct {
 // Fields holds the values of an event, so that nobody has to parse its text. A field that says nothing is left out.
 type Fields struct {
 	// Model, Device, Port and WorkerType say what is being started.
-	Model      string `json:"model,omitempty"`
-	Device     string `json:"device,omitempty"`
-	Port       int    `json:"port,omitempty"`
-	WorkerType string `json:"worker_type,omitempty"`
+	Model      string `json:"model,omitempty" jsonschema:"model to serve"`
+	Device     string `json:"device,omitempty" jsonschema:"device to run on"`
+	Port       int    `json:"port,omitempty" jsonschema:"TCP port of the worker"`
+	WorkerType string `json:"worker_type,omitempty" jsonschema:"CpuLlm, CudaLlm or MetalLlm"`
 	// BinaryPath, Source, Worker and Version say which file it is and where it was found.
-	BinaryPath string `json:"binary_path,omitempty"`
-	Source     string `json:"source,omitempty"`
-	Worker     string `json:"worker,omitempty"`
-	Version    string `json:"version,omitempty"`
+	BinaryPath string `json:"binary_path,omitempty" jsonschema:"path of the binary"`
+	Source     string `json:"source,omitempty" jsonschema:"where it was found: catalog, debug or release"`
+	Worker     string `json:"worker,omitempty" jsonschema:"catalog name of the worker"`
+	Version    string `json:"version,omitempty" jsonschema:"version of the worker, or of the hive on an event about a hive"`
 	// Args is the argument vector behind the binary, without secrets.
-	Args []string `json:"args,omitempty"`
+	Args []string `json:"args,omitempty" jsonschema:"arguments behind the binary, without secrets"`
 	// PID is the worker's process id.
-	PID int `json:"pid,omitempty"`
+	PID int `json:"pid,omitempty" jsonschema:"process id of the worker"`
 	// LogPath is the file that takes the worker's output.
-	LogPath string `json:"log_path,omitempty"`
+	LogPath string `json:"log_path,omitempty" jsonschema:"file that takes the worker's output"`
 	// StartedBy is the job that started the worker, on an event outside that job.
-	StartedBy string `json:"started_by,omitempty"`
+	StartedBy string `json:"started_by,omitempty" jsonschema:"job that started the worker, on an event outside that job"`
 	// TookMS is how long the step took, in milliseconds.
-	TookMS int64 `json:"took_ms,omitempty"`
+	TookMS int64 `json:"took_ms,omitempty" jsonschema:"how long it took, in milliseconds"`
 	// ExitCode and Signal say how a worker's process ended.
-	ExitCode *int   `json:"exit_code,omitempty"`
-	Signal   string `json:"signal,omitempty"`
+	ExitCode *int   `json:"exit_code,omitempty" jsonschema:"exit code of the worker's process, if it exited"`
+	Signal   string `json:"signal,omitempty" jsonschema:"signal that ended the worker's process, if one did"`
 	// Error is what failed.
-	Error *Error `json:"error,omitempty"`
+	Error *Error `json:"error,omitempty" jsonschema:"what failed"`
 	// Version and platform of a hive that starts; the number of its jobs when it drains.
-	Platform string `json:"platform,omitempty"`
-	Jobs     int    `json:"jobs,omitempty"`
+	Platform string `json:"platform,omitempty" jsonschema:"operating system and architecture of the hive"`
+	Jobs     int    `json:"jobs,omitempty" jsonschema:"number of jobs that a draining hive finishes"`
 }
 
-// Stamp fills what every event carries: type, id, time, actor, level and target, where they are empty.
+// Stamp gives the event its type, its actor, a fresh id and the time, and fills level and target where they are empty.
 func (e *Event) Stamp(now time.Time) {
 	e.Type, e.Actor, e.ID, e.Time = EventType, Actor, newUUID(), now.UTC()
 	if e.Level == "" {

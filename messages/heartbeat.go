@@ -2,6 +2,7 @@ package messages
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -58,7 +59,7 @@ type WorkerInfo struct {
 // does not know are passed over: workers are other people's programs.
 func DecodeHeartbeat(data []byte) (Heartbeat, error) {
 	var beat Heartbeat
-	if err := decodeStrict(data, &beat, anyField); err != nil {
+	if err := decodeStrict(data, &beat, anyField, "timestamp"); err != nil {
 		return Heartbeat{}, fmt.Errorf("heartbeat: %w", err)
 	}
 	if err := beat.Worker.validate(); err != nil {
@@ -85,9 +86,18 @@ func (w WorkerInfo) validate() error {
 	default:
 		return fmt.Errorf("status: is %q; use starting, ready, busy or stopped", clip(string(w.Status)))
 	}
-	for field, text := range map[string]string{"model_id": w.ModelID, "device": w.Device, "implementation": w.Implementation, "version": w.Version, "host": w.Host} {
-		if err := checkText(text, 1024); err != nil {
-			return fmt.Errorf("%s: %w", field, err)
+	if w.PID < 0 || w.PID > math.MaxInt32 {
+		return fmt.Errorf("pid: is %d; use the process id, or leave the field out", w.PID)
+	}
+	for _, field := range []struct{ name, text string }{
+		{"model_id", w.ModelID},
+		{"device", w.Device},
+		{"implementation", w.Implementation},
+		{"version", w.Version},
+		{"host", w.Host},
+	} {
+		if err := checkText(field.text, 1024); err != nil {
+			return fmt.Errorf("%s: %w", field.name, err)
 		}
 	}
 	return nil

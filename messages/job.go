@@ -1,9 +1,11 @@
 package messages
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -83,12 +85,13 @@ func DecodeJob(data []byte, op Operation) (Job, error) {
 		return Job{JobID: peekJobID(data)}, Errorf(UnknownOperation, "operation %s is none that a hive knows; the known ones are %s", clip(string(op)), WorkerSpawn)
 	}
 	var job Job
-	if err := decodeStrict(data, &job, jobFields); err != nil {
+	if err := decodeStrict(data, &job, jobFields, "deadline"); err != nil {
 		return Job{JobID: peekJobID(data)}, Errorf(InvalidJob, "%w", err)
 	}
 	if job.Operation == "" {
 		job.Operation = op
 	}
+	job.Deadline = job.Deadline.UTC() // time.Time reads offsets, like +24:00, that it does not write
 	if job.Operation != op {
 		return job.idsOnly(), Errorf(InvalidJob, "operation: is %s on a subject for %s", clip(string(job.Operation)), op)
 	}
@@ -173,7 +176,7 @@ func checkOperation(op Operation) error {
 
 func checkModel(model string) error {
 	if model == "" {
-		return fmt.Errorf("is missing: name the model to serve, like meta-llama/Llama-3-8b")
+		return errors.New("is missing: name the model to serve, like meta-llama/Llama-3-8b")
 	}
 	if strings.HasPrefix(model, "-") {
 		return fmt.Errorf("%s begins with '-', which a worker would read as a flag", clip(model))
@@ -183,7 +186,7 @@ func checkModel(model string) error {
 
 func checkDevice(device string) error {
 	if device == "" {
-		return fmt.Errorf("is missing: use cpu, cuda:N or metal")
+		return errors.New("is missing: use cpu, cuda:N or metal")
 	}
 	return checkText(device, 64)
 }
@@ -211,7 +214,10 @@ func CheckQueenURL(raw string) error {
 	}
 	u, err := url.Parse(raw)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return fmt.Errorf("is not a URL like http://localhost:8500")
+		return errors.New("is not a URL like http://localhost:8500")
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
+		return fmt.Errorf("has the port %s; use 1 to 65535", clip(u.Port()))
 	}
 	return nil
 }
