@@ -1,0 +1,43 @@
+// Package natstest gives a test a NATS server of its own.
+//
+// It alone links the testing package, so that no shipped binary does. Each server listens on a free port and has an empty
+// JetStream store; it and its connections end with the test.
+package natstest
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rbee-keeper/hive/internal/natsd"
+)
+
+// Server starts a server with JetStream and stops it when the test ends. It fails the test at once when it cannot start.
+func Server(tb testing.TB) *natsd.Server {
+	tb.Helper()
+	// TempDir first: what is registered last is cleaned up first, and the store must outlive the server.
+	srv, err := natsd.Start(natsd.Config{StoreDir: tb.TempDir()})
+	if err != nil {
+		tb.Fatalf("natstest: %v", err)
+	}
+	tb.Cleanup(srv.Shutdown)
+	return srv
+}
+
+// Connect starts a server and returns a connection to it. Both end with the test.
+func Connect(tb testing.TB) *nats.Conn {
+	tb.Helper()
+	return Dial(tb, Server(tb).URL())
+}
+
+// Dial returns a connection to the server at url, named after the test and closed when it ends. It fails the test at once
+// when there is none; opts come after its own and win.
+func Dial(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
+	tb.Helper()
+	nc, err := nats.Connect(url, append([]nats.Option{nats.Name(tb.Name())}, opts...)...)
+	if err != nil {
+		tb.Fatalf("natstest: connect to %s: %v", url, err)
+	}
+	tb.Cleanup(nc.Close)
+	return nc
+}
