@@ -16,7 +16,8 @@ type Claim struct {
 	run    *RunDir
 	worker string
 	lock   int
-	record int // descriptor of starting.json, -1 before Prepare
+	record int    // descriptor of starting.json, -1 before Prepare
+	body   []byte // what Prepare was given, as JSON
 	fresh  bool
 }
 
@@ -34,14 +35,15 @@ func (d *RunDir) Claim(worker string) (*Claim, error) {
 		return nil, fmt.Errorf("%s: %w", worker, ErrHeld) // another start removes what it made; it lets go at once
 	case err != nil:
 		return nil, err
-	case !sameFile(fd, d.lockPath(worker)):
+	case !fresh && !sameFile(fd, d.lockPath(worker)):
 		unlock(fd)
 		return nil, fmt.Errorf("%s: %w", worker, ErrHeld)
 	}
 	return &Claim{run: d, worker: worker, lock: fd, record: -1, fresh: fresh}, nil
 }
 
-// sameFile reports whether the open file is still the one at path: a lock on a removed file keeps nobody out.
+// sameFile reports whether the open file is still the one at path: a lock on a removed file keeps nobody out. Only who
+// made a worker's directory removes it again, so who made it need not ask.
 func sameFile(fd int, path string) bool {
 	var open, there unix.Stat_t
 	return unix.Fstat(fd, &open) == nil && unix.Stat(path, &there) == nil && open.Ino == there.Ino && open.Dev == there.Dev
@@ -50,10 +52,11 @@ func sameFile(fd int, path string) bool {
 // Fresh reports whether the worker had no directory before: no process of it has ever been started, as far as is known.
 func (c *Claim) Fresh() bool { return c.fresh }
 
-// Prepare writes what is about to be started, so that a crash between the start and [Claim.Commit] loses nothing.
-func (c *Claim) Prepare(v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
+// Prepare writes what is about to be started, so that a crash between the start and [Claim.Commit] loses nothing. The
+// body must encode to a JSON object with at least one field.
+func (c *Claim) Prepare(body any) error {
+	var err error
+	if c.body, err = json.Marshal(body); err != nil {
 		return fmt.Errorf("record of %s: %w", c.worker, err)
 	}
 	path := c.run.worker(c.worker) + "/" + startingFile
@@ -61,21 +64,33 @@ func (c *Claim) Prepare(v any) error {
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return writeAt(c.record, data, path)
+	return c.write(Started{}, path)
 }
 
-// Commit replaces what Prepare wrote by v, which must encode to no fewer bytes, and makes it the worker's record.
-func (c *Claim) Commit(v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("record of %s: %w", c.worker, err)
-	}
+// Commit adds to what Prepare wrote which process was started, and makes that the worker's record.
+func (c *Claim) Commit(p Started) error {
 	dir := c.run.worker(c.worker)
-	if err := writeAt(c.record, data, dir+"/"+startingFile); err != nil {
+	if err := c.write(p, dir+"/"+startingFile); err != nil {
 		return err
 	}
 	if err := unix.Rename(dir+"/"+startingFile, dir+"/"+recordFile); err != nil {
 		return &fs.PathError{Op: "rename", Path: dir + "/" + startingFile, Err: err}
+	}
+	return nil
+}
+
+// write writes the whole record. One with a process is never shorter than the one without, which it overwrites.
+func (c *Claim) write(p Started, path string) error {
+	data, err := encodeRecord(p, c.body)
+	if err != nil {
+		return fmt.Errorf("record of %s: %w", c.worker, err)
+	}
+	for off := 0; off < len(data); {
+		n, err := unix.Pwrite(c.record, data[off:], int64(off))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return &fs.PathError{Op: "write", Path: path, Err: err}
+		}
+		off += max(n, 0)
 	}
 	return nil
 }
@@ -105,15 +120,4 @@ func (c *Claim) Abandon() {
 		_ = unix.Rmdir(dir)
 	}
 	c.Release()
-}
-
-func writeAt(fd int, data []byte, path string) error {
-	for off := 0; off < len(data); {
-		n, err := unix.Pwrite(fd, data[off:], int64(off))
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return &fs.PathError{Op: "write", Path: path, Err: err}
-		}
-		off += max(n, 0)
-	}
-	return nil
 }

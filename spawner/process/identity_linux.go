@@ -29,29 +29,23 @@ func (id Identity) Alive() bool {
 	return err == nil && stat.ticks == id.StartTicks && stat.state != 'Z' && stat.state != 'X'
 }
 
-// FindByEnv looks through /proc for a process of this user whose environment holds NAME=value, once. It is for the one
-// case that no record covers, a hive that was killed right behind the start: a full look costs 30 ms and more, and a
-// program that rewrites its title hides its environment. The error is [ErrGone] if there is none.
-func FindByEnv(name, value string) (Identity, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return Identity{}, err
-	}
-	want := []byte(name + "=" + value)
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		if !hasEnv(pid, want) {
+// FindHolder looks through /proc, once, for the process that holds the worker's lock and was started with the entry
+// NAME=value in its environment. It is for the one case that no record covers, a hive that was killed right behind the
+// start: a full look costs 30 ms and more, and a program that rewrites its title hides its environment. The error is
+// [ErrGone] if there is none.
+func (d *RunDir) FindHolder(worker, name string) (Started, error) {
+	entry := []byte(name + "=" + worker)
+	for _, pid := range pids() {
+		if pid == os.Getpid() || !hasEnv(pid, entry) || !hasFile(pid, map[string]bool{d.lockPath(worker): true}) {
 			continue
 		}
 		id := Identity{PID: pid, BootID: bootID()}
+		var err error
 		if id.StartTicks, err = startTicks(pid); err == nil && id.Alive() {
-			return id, nil
+			return Started{Identity: id, At: id.startedAt()}, nil
 		}
 	}
-	return Identity{}, ErrGone
+	return Started{}, ErrGone
 }
 
 // hasEnv reports whether the environment that the process was started with holds the entry.

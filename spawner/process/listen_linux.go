@@ -24,7 +24,7 @@ func Listener(port int) (Holder, bool) {
 		return Holder{}, false
 	}
 	for _, pid := range pids() {
-		if hasSocket(pid, inodes) {
+		if hasFile(pid, inodes) {
 			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 			return Holder{PID: pid, Name: strings.TrimSpace(string(name))}, true
 		}
@@ -37,7 +37,7 @@ func Listener(port int) (Holder, bool) {
 func (id Identity) Serves(port int) (serves, known bool) {
 	inodes := listenInodes(port)
 	for _, pid := range id.tree() {
-		if hasSocket(pid, inodes) {
+		if hasFile(pid, inodes) {
 			return true, true
 		}
 	}
@@ -100,7 +100,8 @@ func listenInodes(port int) map[string]bool {
 	return inodes
 }
 
-func hasSocket(pid int, inodes map[string]bool) bool {
+// hasFile reports whether the process has one of the files open, which are named as in /proc/PID/fd.
+func hasFile(pid int, files map[string]bool) bool {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	file, err := os.Open(dir)
 	if err != nil {
@@ -109,7 +110,7 @@ func hasSocket(pid int, inodes map[string]bool) bool {
 	defer func() { _ = file.Close() }()
 	names, _ := file.Readdirnames(-1)
 	for _, name := range names {
-		if target, err := os.Readlink(dir + "/" + name); err == nil && inodes[target] {
+		if target, err := os.Readlink(dir + "/" + name); err == nil && files[target] {
 			return true
 		}
 	}

@@ -52,7 +52,7 @@ func Find(id Identity) (*Process, error) {
 		unlock(pidfd)
 		return nil, ErrGone
 	}
-	return &Process{Identity: id, StartedAt: id.StartedAt(), handle: newHandle(pidfd), done: make(chan struct{})}, nil
+	return &Process{Started: Started{Identity: id, At: id.startedAt()}, handle: newHandle(pidfd), done: make(chan struct{})}, nil
 }
 
 func newHandle(pidfd int) handle {
@@ -81,12 +81,12 @@ func ended(pidfd uintptr) bool {
 	return err == nil && n > 0
 }
 
-// StartedAt returns the start of the process on the wall clock, as exact as the kernel's ticks of 10 ms.
-func (id Identity) StartedAt() time.Time {
+// startedAt returns the start of the process on the wall clock, as exact as the kernel's ticks of 10 ms.
+func (id Identity) startedAt() time.Time {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		return time.Time{}
 	}
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
-	return time.Now().Add(time.Duration(id.StartTicks)*tick - time.Duration(now.Nano()))
+	return time.Now().UTC().Add(time.Duration(id.StartTicks)*tick - time.Duration(now.Nano()))
 }

@@ -36,6 +36,13 @@ type Identity struct {
 	BootID string `json:"boot_id"`
 }
 
+// Started is a process that was started: what a worker's record says of it under "process".
+type Started struct {
+	Identity
+	// At is when it was started, on this machine's clock, in UTC.
+	At time.Time `json:"started_at"`
+}
+
 // Exit says how a process ended.
 type Exit struct {
 	// Code is the exit code; -1 if a signal ended the process or the code is not known.

@@ -79,23 +79,32 @@ func (m machine) command(t *testing.T, as string) process.Command {
 	return process.Command{Path: self, Env: []string{playAs + "=" + as}, Dir: "/", LogPath: filepath.Join(m.dir, as+".log")}
 }
 
-// start starts a worker that is dead when the test ends, and lets go of its locks as a hive does.
+// start starts a worker that is dead when the test ends, and waits for it.
 func (m machine) start(t *testing.T, worker, as string) *process.Process {
 	t.Helper()
-	claim, err := m.run.Claim(worker)
-	require.NoError(t, err)
-	port, err := m.ports.Take(0)
-	require.NoError(t, err)
-	p, err := process.Start(m.command(t, as), claim, port)
-	require.NoError(t, err)
-	claim.Release()
-	port.Release()
+	p, _ := m.launch(t, worker, as)
 	go func() { _, _ = p.Wait() }()
 	t.Cleanup(func() {
 		_ = syscall.Kill(p.Identity.PID, syscall.SIGKILL)
 		<-p.Done()
 	})
 	return p
+}
+
+// launch starts a worker that is killed when the test ends, and lets go of its locks as a hive does. It also returns the
+// worker's port.
+func (m machine) launch(t *testing.T, worker, as string) (*process.Process, int) {
+	t.Helper()
+	claim, err := m.run.Claim(worker)
+	require.NoError(t, err)
+	defer claim.Release()
+	port, err := m.ports.Take(0)
+	require.NoError(t, err)
+	defer port.Release()
+	p, err := process.Start(m.command(t, as), claim, port)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = syscall.Kill(p.Identity.PID, syscall.SIGKILL) })
+	return p, port.Number
 }
 
 // awaitLine waits until the log holds the line.
@@ -131,21 +140,13 @@ func TestStartedWorkerHoldsItsLocks(t *testing.T) {
 func TestPortIsTheWorkersUntilItEnds(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	claim, err := m.run.Claim("w1")
-	require.NoError(t, err)
-	port, err := m.ports.Take(0)
-	require.NoError(t, err)
-	p, err := process.Start(m.command(t, "live"), claim, port)
-	require.NoError(t, err)
-	claim.Release()
-	number := port.Number
-	port.Release()
-	_, err = m.ports.Take(number)
+	p, number := m.launch(t, "w1", "live")
+	_, err := m.ports.Take(number)
 	require.ErrorIs(t, err, process.ErrHeld, "the worker has not bound it, and it is the worker's all the same")
 	require.NoError(t, syscall.Kill(p.Identity.PID, syscall.SIGKILL))
 	_, err = p.Wait()
 	require.NoError(t, err)
-	port, err = m.ports.Take(number)
+	port, err := m.ports.Take(number)
 	require.NoError(t, err)
 	port.Release()
 }
@@ -163,14 +164,7 @@ func TestWaitTellsHowAProcessEnded(t *testing.T) {
 func TestCloseEndsTheWatchAndNotTheProcess(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	claim, err := m.run.Claim("w1")
-	require.NoError(t, err)
-	port, err := m.ports.Take(0)
-	require.NoError(t, err)
-	p, err := process.Start(m.command(t, "live"), claim, port)
-	require.NoError(t, err)
-	claim.Release()
-	port.Release()
+	p, _ := m.launch(t, "w1", "live")
 	waited := make(chan error, 1)
 	go func() { _, err := p.Wait(); waited <- err }()
 	require.NoError(t, p.Close())
@@ -179,7 +173,7 @@ func TestCloseEndsTheWatchAndNotTheProcess(t *testing.T) {
 
 	again, err := process.Find(p.Identity)
 	require.NoError(t, err)
-	require.WithinDuration(t, p.StartedAt, again.StartedAt, time.Second)
+	require.WithinDuration(t, p.At, again.At, time.Second)
 	require.NoError(t, syscall.Kill(p.Identity.PID, syscall.SIGKILL))
 	_, err = again.Wait()
 	require.NoError(t, err)
@@ -229,15 +223,16 @@ func TestEnvironmentIsExactlyWhatIsGiven(t *testing.T) {
 	}
 }
 
-func TestFindByEnv(t *testing.T) {
+func TestFindHolder(t *testing.T) {
 	t.Parallel()
-	m := newMachine(t)
-	name := "live-" + strconv.Itoa(os.Getpid())
-	p := m.start(t, "w1", name)
-	id, err := process.FindByEnv(playAs, name)
+	m, other := newMachine(t), newMachine(t)
+	p := m.start(t, "twin", "twin")
+	other.start(t, "twin", "twin")
+	found, err := m.run.FindHolder("twin", playAs)
 	require.NoError(t, err)
-	require.Equal(t, p.Identity, id)
-	_, err = process.FindByEnv(playAs, "nobody")
+	require.Equal(t, p.Identity, found.Identity, "its namesake of another run directory is not meant")
+	require.WithinDuration(t, p.At, found.At, time.Second)
+	_, err = m.run.FindHolder("nobody", playAs)
 	require.ErrorIs(t, err, process.ErrGone)
 }
 
@@ -247,14 +242,22 @@ func TestRecordSurvivesACutShortStart(t *testing.T) {
 	claim, err := m.run.Claim("w1")
 	require.NoError(t, err)
 	require.True(t, claim.Fresh())
-	require.NoError(t, claim.Prepare(map[string]int{"pid": 0}))
-	var got map[string]int
+	require.NoError(t, claim.Prepare(map[string]int{"n": 7}))
+	type record struct {
+		Process process.Started
+		N       int
+	}
+	var got record
 	require.ErrorIs(t, m.run.ReadRecord("w1", &got), fs.ErrNotExist)
 	require.NoError(t, m.run.ReadStarting("w1", &got))
-	require.Equal(t, map[string]int{"pid": 0}, got)
-	require.NoError(t, claim.Commit(map[string]int{"pid": 12345}))
+	require.Equal(t, record{N: 7}, got)
+	started := process.Started{Identity: process.Identity{PID: 12345, StartTicks: 6, BootID: "b"}, At: time.Now().UTC().Truncate(0)}
+	require.NoError(t, claim.Commit(started))
 	require.NoError(t, m.run.ReadRecord("w1", &got))
-	require.Equal(t, map[string]int{"pid": 12345}, got)
+	require.Equal(t, record{Process: started, N: 7}, got)
+	require.NoError(t, m.run.WriteRecord("w1", started, map[string]int{"n": 8}))
+	require.NoError(t, m.run.ReadRecord("w1", &got))
+	require.Equal(t, record{Process: started, N: 8}, got)
 	require.ErrorIs(t, m.run.ReadStarting("w1", &got), fs.ErrNotExist)
 	claim.Release()
 	ids, err := m.run.Workers()
@@ -267,7 +270,7 @@ func TestAbandonLeavesNothing(t *testing.T) {
 	m := newMachine(t)
 	claim, err := m.run.Claim("w1")
 	require.NoError(t, err)
-	require.NoError(t, claim.Prepare(1))
+	require.NoError(t, claim.Prepare(map[string]int{"n": 1}))
 	claim.Abandon()
 	ids, err := m.run.Workers()
 	require.NoError(t, err)

@@ -54,7 +54,8 @@ func (d *RunDir) Workers() ([]string, error) {
 	return ids, nil
 }
 
-// ReadRecord reads the worker's record, worker.json, into v. The error is fs.ErrNotExist if the worker has none.
+// ReadRecord reads the worker's record, worker.json, into v: the fields that were prepared, and the [Started] process
+// under "process". The error is fs.ErrNotExist if the worker has none.
 func (d *RunDir) ReadRecord(worker string, v any) error {
 	return readJSON(filepath.Join(d.worker(worker), recordFile), v)
 }
@@ -65,21 +66,36 @@ func (d *RunDir) ReadStarting(worker string, v any) error {
 	return readJSON(filepath.Join(d.worker(worker), startingFile), v)
 }
 
-// WriteRecord replaces the worker's record in one step.
-func (d *RunDir) WriteRecord(worker string, v any) error {
-	data, err := json.Marshal(v)
+// WriteRecord replaces the worker's record in one step. The body must encode to a JSON object with at least one field.
+func (d *RunDir) WriteRecord(worker string, p Started, body any) error {
+	data, err := json.Marshal(body)
+	if err == nil {
+		data, err = encodeRecord(p, data)
+	}
 	if err != nil {
 		return fmt.Errorf("record of %s: %w", worker, err)
 	}
-	dir := d.worker(worker)
-	temp := filepath.Join(dir, recordFile+".new")
-	if err := os.WriteFile(temp, data, 0o600); err != nil {
+	path := filepath.Join(d.worker(worker), recordFile)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
 		return fmt.Errorf("record of %s: %w", worker, err)
 	}
-	if err := os.Rename(temp, filepath.Join(dir, recordFile)); err != nil {
+	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("record of %s: %w", worker, err)
 	}
 	return nil
+}
+
+// encodeRecord returns the object in body with the process as its first field.
+func encodeRecord(p Started, body []byte) ([]byte, error) {
+	head, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, 0, len(head)+len(body)+16)
+	data = append(data, `{"process":`...)
+	data = append(data, head...)
+	data = append(data, ',')
+	return append(data, body[1:]...), nil
 }
 
 const (

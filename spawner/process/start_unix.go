@@ -5,6 +5,7 @@ package process
 import (
 	"fmt"
 	"io/fs"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,18 +32,17 @@ type Command struct {
 //
 // The caller owns the process: it must call [Process.Wait] or [Process.Close].
 func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
-	null, err := openRetry("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	null, err := devNull()
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: "/dev/null", Err: err}
+		return nil, err
 	}
-	defer unlock(null)
 	log, err := openRetry(cmd.LogPath, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: err}
 	}
 	defer unlock(log)
-	p := &Process{StartedAt: time.Now(), done: make(chan struct{})}
-	p.Identity.PID, err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
+	p := &Process{Started: Started{At: time.Now().UTC()}, done: make(chan struct{})}
+	p.PID, err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
 		Dir:   cmd.Dir,
 		Env:   append(make([]string, 0, len(cmd.Env)), cmd.Env...), // nil would mean this process's own
 		Files: []uintptr{uintptr(null), uintptr(log), uintptr(log), uintptr(claim.lock), uintptr(port.lock)},
@@ -51,17 +51,24 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Identity.BootID = bootID()
-	p.Identity.StartTicks, _ = startTicks(p.Identity.PID)
+	p.BootID = bootID()
+	p.StartTicks, _ = startTicks(p.PID)
 	return p, nil
 }
 
+// devNull is the stdin of every worker, opened once.
+var devNull = sync.OnceValues(func() (int, error) {
+	fd, err := openRetry("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, &fs.PathError{Op: "open", Path: "/dev/null", Err: err}
+	}
+	return fd, nil
+})
+
 // Process is one process of a worker, started here or found again.
 type Process struct {
-	// Identity names the process.
-	Identity Identity
-	// StartedAt is when it was started, on this machine's clock.
-	StartedAt time.Time
+	// Started names the process and says when it was started.
+	Started
 
 	handle handle
 	done   chan struct{}
@@ -71,9 +78,9 @@ type Process struct {
 // Wait waits until the process has ended and frees what the kernel keeps of it. It must be called once at most. The
 // error is fs.ErrClosed if [Process.Close] came first.
 func (p *Process) Wait() (Exit, error) {
-	exit, err := p.handle.wait(p.Identity.PID)
+	exit, err := p.handle.wait(p.PID)
 	if err != nil {
-		return Exit{}, fmt.Errorf("wait for process %d: %w", p.Identity.PID, err)
+		return Exit{}, fmt.Errorf("wait for process %d: %w", p.PID, err)
 	}
 	exit.At = time.Now()
 	p.exit = exit

@@ -3,7 +3,6 @@ package process
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 // ErrUnsupported is what every verb of this package returns on this system: it has neither inherited locks nor sessions.
@@ -22,7 +21,7 @@ func (c *Claim) Fresh() bool { return false }
 func (c *Claim) Prepare(any) error { return errUnsupported }
 
 // Commit returns errors.ErrUnsupported.
-func (c *Claim) Commit(any) error { return errUnsupported }
+func (c *Claim) Commit(Started) error { return errUnsupported }
 
 // Release does nothing.
 func (c *Claim) Release() {}
@@ -43,19 +42,13 @@ type Command struct {
 func Start(Command, *Claim, *Port) (*Process, error) { return nil, errUnsupported }
 
 // Process is one process of a worker.
-type Process struct {
-	Identity  Identity
-	StartedAt time.Time
-}
+type Process struct{ Started }
 
 // Find returns [ErrGone].
 func Find(Identity) (*Process, error) { return nil, ErrGone }
 
-// FindByEnv returns [ErrGone].
-func FindByEnv(string, string) (Identity, error) { return Identity{}, ErrGone }
-
-// StartedAt returns the zero time: the system does not tell.
-func (id Identity) StartedAt() time.Time { return time.Time{} }
+// FindHolder returns [ErrGone]: the system does not show what a process was started with.
+func (d *RunDir) FindHolder(string, string) (Started, error) { return Started{}, ErrGone }
 
 // Wait returns errors.ErrUnsupported.
 func (p *Process) Wait() (Exit, error) { return Exit{}, errUnsupported }

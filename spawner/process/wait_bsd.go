@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,8 +49,5 @@ func startTicks(int) (uint64, error) { return 0, nil }
 // Alive reports whether a process with this pid runs.
 func (id Identity) Alive() bool { return id.PID > 1 && unix.Kill(id.PID, 0) == nil }
 
-// FindByEnv always returns [ErrGone]: these systems do not show the environment of a process.
-func FindByEnv(string, string) (Identity, error) { return Identity{}, ErrGone }
-
-// StartedAt returns the zero time: the system does not tell.
-func (id Identity) StartedAt() time.Time { return time.Time{} }
+// FindHolder returns [ErrGone]: the system does not show what a process was started with.
+func (d *RunDir) FindHolder(string, string) (Started, error) { return Started{}, ErrGone }

@@ -1,0 +1,5 @@
+//go:build unix && !linux && !darwin
+
+package binary
+
+func onNoexecMount(string) bool { return false }

@@ -1,0 +1,13 @@
+package catalog
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+func stampOf(info fs.FileInfo) stamp {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stamp{device: s.Dev, inode: s.Ino, modified: s.Mtim.Nano(), changed: s.Ctim.Nano()}
+	}
+	return stamp{}
+}

@@ -1,0 +1,120 @@
+package spawner
+
+import (
+	"errors"
+	"io/fs"
+	"runtime"
+	"strings"
+
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/binary"
+	"github.com/rbee-keeper/hive/spawner/catalog"
+	"github.com/rbee-keeper/hive/spawner/device"
+	"github.com/rbee-keeper/hive/spawner/devtree"
+)
+
+// Where a binary can come from, in the order of the search.
+const (
+	sourceCatalog = "catalog"
+	sourceDebug   = "debug"
+	sourceRelease = "release"
+)
+
+// located is a binary that can be started.
+type located struct {
+	path    string
+	source  string
+	worker  string
+	version string // empty for a development build
+}
+
+// typeOf infers the worker's type from the job's device.
+func typeOf(job messages.Job) (device.WorkerType, error) {
+	dev, err := device.Parse(job.Device)
+	if err != nil {
+		return "", messages.Errorf(messages.UnsupportedDevice, "%w", err)
+	}
+	worker := dev.WorkerType()
+	if !worker.SupportedOn(runtime.GOOS) {
+		return "", messages.Errorf(messages.UnsupportedPlatform, "a %s worker (device %s) does not run on %s", worker, job.Device, runtime.GOOS)
+	}
+	return worker, nil
+}
+
+// locate finds the worker's binary: in the catalog, then target/debug, then target/release of the development tree. It
+// also returns the entries that were passed over because they are broken. A job that pins a version or names another
+// worker than the device's own gets what the catalog holds and nothing else.
+func (s *Spawner) locate(job messages.Job, worker device.WorkerType) (located, []catalog.Broken, error) {
+	name := worker.Binary()
+	if job.Worker != "" {
+		name = job.Worker
+	}
+	search := search{name: name}
+	if found, ok := search.inCatalog(s.catalog, job.Version); ok {
+		return found, search.broken, nil
+	}
+	if job.Version == "" && job.Worker == "" {
+		if found, ok := search.inDevTree(s.cfg.DevRoot); ok {
+			return found, search.broken, nil
+		}
+	}
+	return located{}, search.broken, search.failure(job.Version)
+}
+
+// search is one look for a binary, with what it met on the way.
+type search struct {
+	name   string
+	tried  []string
+	broken []catalog.Broken
+	unfit  error // the first binary that is there and cannot be started
+}
+
+func (s *search) inCatalog(c *catalog.Catalog, version string) (located, bool) {
+	if c == nil {
+		return located{}, false
+	}
+	entry, broken, err := c.Find(s.name, version)
+	s.broken = broken
+	if err == nil {
+		return located{path: entry.Binary, source: sourceCatalog, worker: entry.Name, version: entry.Version}, true
+	}
+	if missing, ok := errors.AsType[*catalog.NotFoundError](err); ok {
+		s.tried = append(s.tried, missing.Tried...)
+	} else {
+		s.unfit = err
+	}
+	if len(broken) > 0 && s.unfit == nil {
+		s.unfit = broken[0].Err
+	}
+	return located{}, false
+}
+
+func (s *search) inDevTree(root string) (located, bool) {
+	path, profile, tried, err := devtree.Find(root, s.name)
+	s.tried = append(s.tried, tried...)
+	if err == nil {
+		return located{path: path, source: profile, worker: s.name}, true
+	}
+	if unfit, ok := errors.AsType[*binary.Error](err); ok && !errors.Is(err, fs.ErrNotExist) && s.unfit == nil {
+		s.unfit = unfit
+	}
+	return located{}, false
+}
+
+// failure says why nothing was found: a binary that is there and unfit says more than a list of places.
+func (s *search) failure(version string) error {
+	var e *messages.Error
+	switch {
+	case s.unfit != nil:
+		e = messages.Errorf(messages.BinaryInvalid, "%w", s.unfit)
+	case version != "":
+		e = messages.Errorf(messages.WorkerNotInstalled, "%s version %s is not installed", s.name, version)
+	default:
+		e = messages.Errorf(messages.WorkerNotInstalled, "%s is not installed", s.name)
+	}
+	e.Tried = s.tried
+	if e.Code == messages.WorkerNotInstalled {
+		e.Message += "; looked for " + strings.Join(s.tried, ", ")
+	}
+	return e
+}

@@ -1,0 +1,235 @@
+//go:build linux
+
+package spawner_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner"
+)
+
+// TestMain lets the test binary play the workers: it is installed in the catalogs of the tests under the contract's
+// names, and begins with the contract's first argument when a spawner starts it.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "--worker-id" {
+		os.Exit(play(os.Args[4], os.Args[8]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// play is a worker that behaves as its model says: a verb, and after a colon what it takes.
+func play(model, port string) int {
+	fmt.Println("playing", model)
+	verb, arg, _ := strings.Cut(model, ":")
+	switch verb {
+	case "exit":
+		fmt.Fprintln(os.Stderr, "fatal: no such tensor")
+		code, _ := strconv.Atoi(arg)
+		return code
+	case "die":
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "print":
+		for {
+			fmt.Println(strings.Repeat("noise ", 20))
+		}
+	case "env":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+		fmt.Println("end of env")
+	case "serve":
+		return serve(port, arg)
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	<-stop
+	return 0
+}
+
+// serve listens on the port; its health is 503 for a while, and then as arg says: "ready", "never", or "die".
+func serve(port, arg string) int {
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	var asked atomic.Int32
+	done := make(chan struct{})
+	go func() {
+		_ = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := asked.Add(1)
+			switch {
+			case n < 3 || arg == "never":
+				w.WriteHeader(http.StatusServiceUnavailable)
+			case arg == "die":
+				close(done)
+			}
+		}))
+	}()
+	<-done
+	fmt.Println("out of memory")
+	return 9
+}
+
+// hive is a spawner on a machine of its own.
+type hive struct {
+	*spawner.Spawner
+	t      *testing.T
+	cfg    spawner.Config
+	exited chan messages.Event
+
+	mu   sync.Mutex
+	pids []int
+}
+
+const cpuWorker = "cpu-llm-worker-rbee"
+
+// newHive returns a hive whose catalog holds the test binary as the workers for cpu and cuda. Its workers are dead when
+// the test ends.
+func newHive(t *testing.T, change func(*spawner.Config)) *hive {
+	t.Helper()
+	dir := t.TempDir()
+	h := &hive{t: t, exited: make(chan messages.Event, 1000)}
+	h.cfg = spawner.Config{
+		HiveID: "gpu-1", RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "log"),
+		CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(), Watch: 20 * time.Millisecond,
+		Exited: func(e messages.Event) { h.exited <- e },
+	}
+	if change != nil {
+		change(&h.cfg)
+	}
+	h.install(cpuWorker, "0.1.0")
+	h.install("cuda-llm-worker-rbee", "0.1.0")
+	h.open()
+	t.Cleanup(h.stop)
+	return h
+}
+
+// portBlocks hands every hive of the tests its own 400 ports, below those that the kernel gives to clients.
+var portBlocks atomic.Int32
+
+func ports() spawner.PortRange {
+	first := 10000 + 400*(int(portBlocks.Add(1)-1)%50)
+	return spawner.PortRange{First: first, Last: first + 399}
+}
+
+func (h *hive) open() {
+	h.t.Helper()
+	var err error
+	h.Spawner, err = spawner.New(h.cfg)
+	require.NoError(h.t, err)
+}
+
+// stop kills what was started, waits for it, and closes the spawner.
+func (h *hive) stop() {
+	for _, pid := range h.pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for _, pid := range h.pids {
+		require.Eventually(h.t, func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) }, 10*time.Second, time.Millisecond)
+	}
+	require.NoError(h.t, h.Close())
+}
+
+// zombie reports whether the process has ended and waits for its parent, which is this process after a hive was closed.
+func zombie(pid int) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(data), ") Z ")
+}
+
+// install puts the test binary into the catalog.
+func (h *hive) install(name, version string) string {
+	h.t.Helper()
+	self, err := os.Executable()
+	require.NoError(h.t, err)
+	path := h.entry(name, version)
+	require.NoError(h.t, os.Link(self, path))
+	return path
+}
+
+// entry makes the directory of a catalog entry and returns the path of its binary.
+func (h *hive) entry(name, version string) string {
+	h.t.Helper()
+	dir := filepath.Join(h.cfg.CatalogDir, name+"-v"+version+"-"+runtime.GOOS)
+	require.NoError(h.t, os.MkdirAll(dir, 0o755))
+	return filepath.Join(dir, name)
+}
+
+// told is what a job told and answered.
+type told struct {
+	events []messages.Event
+	result messages.Result
+	err    *messages.Error
+	waited int
+}
+
+// job returns a job for the model on the cpu.
+func job(id, model string) messages.Job {
+	return messages.Job{
+		Operation: messages.WorkerSpawn, JobID: id, HiveID: "gpu-1", WorkerID: messages.WorkerID("gpu-1", id), Model: model, Device: "cpu",
+	}
+}
+
+// spawn runs the job.
+func (h *hive) spawn(j messages.Job) told {
+	h.t.Helper()
+	var out told
+	var mu sync.Mutex
+	result, err := h.Spawn(h.t.Context(), j, func(e messages.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		out.events = append(out.events, e)
+	}, func() { out.waited++ })
+	if err != nil {
+		out.err = messages.AsError(err)
+	}
+	out.result = result
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil && !result.Replayed {
+		h.pids = append(h.pids, result.PID)
+	}
+	return out
+}
+
+func (o told) actions() []messages.Action {
+	actions := make([]messages.Action, len(o.events))
+	for i, e := range o.events {
+		actions[i] = e.Action
+	}
+	return actions
+}
+
+func (o told) humans() string {
+	var b strings.Builder
+	for _, e := range o.events {
+		b.WriteString(e.Human + "\n")
+	}
+	return b.String()
+}
+
+// awaitLog waits until the worker's log holds the text and returns the whole log.
+func awaitLog(t *testing.T, path, text string) string {
+	t.Helper()
+	var data []byte
+	require.Eventually(t, func() bool {
+		data, _ = os.ReadFile(path)
+		return strings.Contains(string(data), text)
+	}, 10*time.Second, time.Millisecond)
+	return string(data)
+}

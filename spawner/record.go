@@ -1,0 +1,218 @@
+package spawner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// record is what the run directory keeps of a worker, in worker.json: what was asked and answered, and which process it is.
+type record struct {
+	entry
+	// Process is the process that was started.
+	Process process.Started `json:"process"`
+}
+
+// entry is the part of a record that is known before the start.
+type entry struct {
+	// Job is the job that started the worker.
+	Job messages.Job `json:"job"`
+	// Result is the answer to it; on disk, without the process.
+	Result messages.Result `json:"result"`
+	// Failure is the answer instead, if the process ended while it was watched.
+	Failure *messages.Error `json:"failure,omitempty"`
+}
+
+// started fills in which process the record is about.
+func (r *record) started(p process.Started) {
+	r.Process, r.Result.PID, r.Result.StartedAt = p, p.PID, p.At
+}
+
+// How long another start of the same worker may take until its outcome is known some other way.
+const (
+	startPatience = 500 * time.Millisecond
+	startPoll     = 2 * time.Millisecond
+)
+
+// claim takes the right to start the job's worker. If the worker runs already, or the job has been answered before, it
+// returns the record of that instead; if the worker is another's, the error is [messages.WorkerConflict].
+func (s *Spawner) claim(ctx context.Context, job messages.Job) (*process.Claim, *record, error) {
+	patience := time.Now().Add(startPatience)
+	for {
+		claim, err := s.run.Claim(job.WorkerID)
+		if err == nil {
+			return s.claimed(claim, job)
+		}
+		if !errors.Is(err, process.ErrHeld) {
+			return nil, nil, unexpected("claim the worker", err)
+		}
+		prior, err := s.readRecord(job.WorkerID)
+		if err == nil && (prior.Process.Alive() || time.Now().After(patience)) {
+			return nil, prior, checkSame(job, *prior)
+		}
+		if time.Now().After(patience) {
+			prior, err := s.recover(job)
+			if err != nil {
+				return nil, nil, err
+			}
+			return nil, prior, checkSame(job, *prior)
+		}
+		if err := pause(ctx, startPoll); err != nil {
+			return nil, nil, startedElsewhere(job)
+		}
+	}
+}
+
+// claimed looks at what an earlier run left of a worker whose lock is free. A worker that closed the descriptors it did
+// not know lives all the same.
+func (s *Spawner) claimed(claim *process.Claim, job messages.Job) (*process.Claim, *record, error) {
+	if claim.Fresh() {
+		return claim, nil, nil
+	}
+	prior, err := s.readRecord(job.WorkerID)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return claim, nil, nil
+	case err != nil:
+		s.cfg.Logger.Warn("record of a worker that is gone cannot be read; it is replaced", "worker", job.WorkerID, "err", err)
+		return claim, nil, nil
+	case prior.Process.Alive() || prior.Job.JobID == job.JobID:
+		claim.Release()
+		return nil, prior, checkSame(job, *prior)
+	}
+	return claim, nil, nil
+}
+
+// recover rebuilds the record of a worker that was started by a hive which died before it could write it.
+func (s *Spawner) recover(job messages.Job) (*record, error) {
+	var prior record
+	if err := s.run.ReadStarting(job.WorkerID, &prior); err != nil {
+		return nil, startedElsewhere(job)
+	}
+	found, err := s.run.FindHolder(job.WorkerID, envWorkerID)
+	if err != nil {
+		return nil, startedElsewhere(job)
+	}
+	prior.started(found)
+	if err := s.writeRecord(prior); err != nil {
+		return nil, unexpected("recover the worker", err)
+	}
+	s.cfg.Logger.Warn("found a worker whose start was cut short", "worker", job.WorkerID, "pid", found.PID)
+	return &prior, nil
+}
+
+func (s *Spawner) readRecord(worker string) (*record, error) {
+	var r record
+	if err := s.run.ReadRecord(worker, &r); err != nil {
+		return nil, err
+	}
+	r.started(r.Process)
+	return &r, nil
+}
+
+func (s *Spawner) writeRecord(r record) error {
+	return s.run.WriteRecord(r.Result.WorkerID, r.Process, r.entry)
+}
+
+// checkSame returns an error if the worker of prior is not the one that job asks for.
+func checkSame(job messages.Job, prior record) error {
+	if job.SameSpec(prior.Job) {
+		return nil
+	}
+	return messages.Errorf(messages.WorkerConflict,
+		"worker %s was started by job %s for model %s on device %s port %d (PID %d), which is not what this job asks for; use another worker_id or the same values",
+		job.WorkerID, prior.Job.JobID, prior.Job.Model, prior.Job.Device, prior.Result.Port, prior.Process.PID)
+}
+
+func startedElsewhere(job messages.Job) error {
+	e := messages.Errorf(messages.HiveBusy, "worker %s is being started by another process; ask again", job.WorkerID)
+	e.Retryable = true
+	return e
+}
+
+// replay answers a job whose worker was started before. If that was so short ago that the worker is still being
+// watched, the outcome of the watch is awaited, so that both callers are told the same.
+func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, tell story) (messages.Result, error) {
+	tell.replayed(prior.Result)
+	prior = s.outcome(ctx, prior)
+	result := prior.Result
+	result.JobID, result.Replayed = job.JobID, true
+	if prior.Failure != nil {
+		return messages.Result{}, prior.Failure
+	}
+	if job.Wait != messages.WaitReady {
+		return result, nil
+	}
+	if err := s.awaitReady(ctx, job, prior, prior.Process.Alive, tell); err != nil {
+		return messages.Result{}, err
+	}
+	if !prior.Process.Alive() {
+		return messages.Result{}, messages.Errorf(messages.WorkerExited, "worker %s (PID %d) has ended; its log is %s", result.WorkerID, result.PID, result.LogPath)
+	}
+	return result, nil
+}
+
+// outcome waits until the watch of a worker that was started a moment ago is over, with a little more for who watches it to
+// write down how it ended, and returns its record as it is then.
+func (s *Spawner) outcome(ctx context.Context, rec record) record {
+	const slack = 50 * time.Millisecond
+	settled := rec.Result.StartedAt.Add(s.cfg.Watch + slack)
+	if s.cfg.Watch == 0 || !time.Now().Before(settled.Add(slack)) {
+		return rec
+	}
+	for rec.Failure == nil && pause(ctx, startPoll) == nil {
+		if again, err := s.readRecord(rec.Result.WorkerID); err == nil {
+			rec = *again
+		}
+		now := time.Now()
+		if now.After(settled.Add(slack)) || now.After(settled) && rec.Process.Alive() {
+			break
+		}
+	}
+	return rec
+}
+
+// adopt watches the workers that an earlier hive left running, so that their ends are told, too.
+func (s *Spawner) adopt() {
+	ids, err := s.run.Workers()
+	if err != nil {
+		s.cfg.Logger.Warn("workers of an earlier hive cannot be listed", "err", err)
+	}
+	for _, id := range ids {
+		prior, err := s.readRecord(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && prior.Result.WorkerID != id {
+			err = fmt.Errorf("it is the record of worker %q", prior.Result.WorkerID)
+		}
+		if err != nil {
+			s.cfg.Logger.Warn("record of a worker cannot be read; it is passed over", "worker", id, "err", err)
+			continue
+		}
+		p, err := process.Find(prior.Process.Identity)
+		if err != nil {
+			continue
+		}
+		result := prior.Result
+		s.watchers.watch(p, func(exit process.Exit) { s.cfg.Exited(exitEvent(result, exit)) })
+		s.cfg.Logger.Info("worker of an earlier hive still runs", "job", prior.Job.JobID, "worker", id, "pid", prior.Process.PID, "port", result.Port)
+	}
+}
+
+// pause waits for d, or less if ctx ends first, which is the error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

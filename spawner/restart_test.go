@@ -1,0 +1,98 @@
+//go:build linux
+
+package spawner_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// reopen closes the hive's spawner and opens another on the same directories, as a restart does.
+func (h *hive) reopen() {
+	h.t.Helper()
+	require.NoError(h.t, h.Close())
+	h.open()
+}
+
+func TestWorkersOutliveTheHive(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	first := h.spawn(job("j", "live"))
+	require.Nil(t, first.err)
+	h.reopen()
+	require.NoError(t, syscall.Kill(first.result.PID, 0))
+
+	again := h.spawn(job("j", "live"))
+	require.Nil(t, again.err)
+	require.True(t, again.result.Replayed)
+	require.Equal(t, first.result.PID, again.result.PID)
+
+	require.NoError(t, syscall.Kill(first.result.PID, syscall.SIGTERM))
+	e := <-h.exited
+	require.Equal(t, first.result.WorkerID, e.WorkerID, "a hive tells the end of a worker that an earlier one started")
+	require.Equal(t, "j", e.Fields.StartedBy)
+}
+
+// A hive that was killed right behind a start left a worker without a record.
+func TestCutShortStartIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	first := h.spawn(job("j", "live"))
+	require.Nil(t, first.err)
+	dir := filepath.Join(h.cfg.RunDir, "workers", first.result.WorkerID)
+	cutShort(t, dir)
+	h.reopen()
+
+	again := h.spawn(job("j", "live"))
+	require.Nil(t, again.err)
+	require.True(t, again.result.Replayed)
+	require.Equal(t, first.result.PID, again.result.PID)
+	require.Equal(t, first.result.Port, again.result.Port)
+	require.FileExists(t, filepath.Join(dir, "worker.json"))
+
+	cutShort(t, dir)
+	require.ErrorIs(t, h.spawn(job("j", "another")).err, messages.WorkerConflict)
+}
+
+// cutShort makes the worker's directory what it is between the start and the record.
+func cutShort(t *testing.T, dir string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "worker.json"))
+	require.NoError(t, err)
+	var record map[string]any
+	require.NoError(t, json.Unmarshal(data, &record))
+	record["process"] = map[string]any{"pid": 0}
+	data, err = json.Marshal(record)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "starting.json"), data, 0o600))
+	require.NoError(t, os.Remove(filepath.Join(dir, "worker.json")))
+}
+
+func TestGarbageInTheRunDirectoryHarmsNobody(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	bystander := h.spawn(job("bystander", "live"))
+	require.Nil(t, bystander.err)
+	for id, record := range map[string]string{
+		"garbage": "no json",
+		"forged":  `{"process":{"pid":1},"result":{"worker_id":"forged"}}`,
+		"foreign": `{"process":{"pid":2},"result":{"worker_id":"bystander"}}`,
+		"empty":   "",
+	} {
+		dir := filepath.Join(h.cfg.RunDir, "workers", id)
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "worker.json"), []byte(record), 0o600))
+	}
+	h.reopen()
+	require.NoError(t, syscall.Kill(bystander.result.PID, 0))
+	j := job("j", "live")
+	j.WorkerID = "garbage"
+	require.Nil(t, h.spawn(j).err, "an unreadable record of a worker that is gone is replaced")
+}

@@ -1,0 +1,265 @@
+// Package spawner does what a job asks for on this machine: from the device to the worker, its binary, its port, its
+// process, and the proof that it runs. It knows no NATS.
+//
+// [Spawner.Spawn] is the whole story; each of its steps is one call and one narration event. What it must remember, it
+// leaves to the kernel and to the run directory (package process), so that it can be killed at any instant.
+package spawner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/catalog"
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// DefaultQueenURL is where workers send their heartbeats unless the hive or the job says otherwise.
+const DefaultQueenURL = "http://localhost:8500"
+
+// DefaultReadyTimeout bounds how long a job that waits for a ready worker waits, unless it says so itself. Loading a
+// large model from a cold disk takes minutes.
+const DefaultReadyTimeout = 10 * time.Minute
+
+// Config says how a hive starts workers.
+type Config struct {
+	// HiveID is the hive's id. Required.
+	HiveID string
+	// RunDir is the directory of locks and records; it belongs on a tmpfs. Required.
+	RunDir string
+	// LogDir is the directory of the workers' logs. Required.
+	LogDir string
+	// CatalogDir is the directory of installed workers; empty means that there are none.
+	CatalogDir string
+	// DevRoot is the root of the Cargo workspace whose target directory is searched behind the catalog; empty means none.
+	DevRoot string
+	// WorkDir is the working directory of the workers; empty means "/".
+	WorkDir string
+	// QueenURL is where workers send their heartbeats; empty means [DefaultQueenURL].
+	QueenURL string
+	// Ports is the range that a job's port 0 takes a free one of; zero means 9001 to 9999.
+	Ports PortRange
+	// Watch is how long a started process is watched before it counts as spawned; 0 means not at all. The watch ends
+	// early once the worker listens on its port.
+	Watch time.Duration
+	// ReadyTimeout bounds a job that waits for a ready worker and does not say how long; 0 means [DefaultReadyTimeout].
+	ReadyTimeout time.Duration
+	// PassEnv names variables of the hive's own environment that workers get, besides the allow-list.
+	PassEnv []string
+	// Exited is told when a worker ends whose job has been answered; nil means nobody is. It is called from several
+	// goroutines at once.
+	Exited func(messages.Event)
+	// Logger takes what no job can be told; nil means nothing is logged.
+	Logger *slog.Logger
+}
+
+// PortRange is a range of TCP ports, both ends included. The zero value means 9001 to 9999.
+type PortRange = process.PortRange
+
+// ParsePortRange reads "FIRST-LAST" or a single port.
+func ParsePortRange(text string) (PortRange, error) { return process.ParsePortRange(text) }
+
+// Spawner starts workers. Its methods may be called from several goroutines at once.
+type Spawner struct {
+	cfg      Config
+	run      *process.RunDir
+	ports    *process.Ports
+	catalog  *catalog.Catalog
+	env      []string
+	watchers watchers
+}
+
+// New returns a spawner that watches the workers which an earlier one left running. The error says which setting is
+// wrong: an id, or a directory that cannot be used.
+func New(cfg Config) (*Spawner, error) {
+	if err := messages.CheckID(cfg.HiveID); err != nil {
+		return nil, fmt.Errorf("hive id: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	if err := messages.CheckQueenURL(cfg.QueenURL); err != nil {
+		return nil, fmt.Errorf("queen url: %w", err)
+	}
+	run, err := process.OpenRunDir(cfg.RunDir)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.LogDir, err = makeLogDir(cfg.LogDir); err != nil {
+		return nil, err
+	}
+	env, err := environment(os.Environ(), cfg.PassEnv)
+	if err != nil {
+		return nil, err
+	}
+	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env}
+	if cfg.CatalogDir != "" {
+		s.catalog = catalog.Open(cfg.CatalogDir)
+	}
+	s.adopt()
+	return s, nil
+}
+
+// Close ends the watch of the workers and waits for that; the workers go on.
+func (s *Spawner) Close() error {
+	s.watchers.close()
+	return nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.WorkDir == "" {
+		c.WorkDir = "/"
+	}
+	if c.QueenURL == "" {
+		c.QueenURL = DefaultQueenURL
+	}
+	if c.ReadyTimeout == 0 {
+		c.ReadyTimeout = DefaultReadyTimeout
+	}
+	if c.Exited == nil {
+		c.Exited = func(messages.Event) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func makeLogDir(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err == nil {
+		err = os.MkdirAll(abs, 0o750)
+	}
+	if err != nil {
+		return "", fmt.Errorf("log directory: %w; name another with --log-dir", err)
+	}
+	return abs, nil
+}
+
+// Spawn starts the worker that job asks for, tells each step to emit, and returns when the process runs and has been
+// watched, or is ready if the job waits for that. It calls waiting once, when the process runs and only time is left to
+// pass. The job must be valid and carry its job, hive and worker ids.
+//
+// A job that has been run before starts nothing: it gets the same answer again. Every error is a [*messages.Error]. When
+// ctx ends, the process that was started goes on and Spawn answers with what is known of it by then.
+func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+	tell := story{job: job, emit: emit}
+	claim, prior, err := s.claim(ctx, job)
+	if err != nil {
+		return messages.Result{}, err
+	}
+	if prior != nil {
+		waiting()
+		return s.replay(ctx, job, *prior, tell)
+	}
+	defer claim.Abandon()
+
+	port, err := s.takePort(job.Port)
+	if err != nil {
+		tell.start(job.Port)
+		return messages.Result{}, err
+	}
+	defer port.Release()
+	tell.start(port.Number)
+
+	worker, err := typeOf(job)
+	if err != nil {
+		return messages.Result{}, err
+	}
+	tell.typeDetermined(worker)
+
+	found, skipped, err := s.locate(job, worker)
+	tell.binarySkipped(skipped)
+	if err != nil {
+		return messages.Result{}, err
+	}
+	tell.binaryFound(found)
+
+	cmd := s.command(job, found, port.Number)
+	tell.command(cmd)
+
+	run, err := s.start(ctx, entry{Job: job, Result: s.result(job, worker, found, cmd, port.Number)}, cmd, claim, port)
+	if err != nil {
+		return messages.Result{}, err
+	}
+	waiting()
+	s.watch(ctx, run)
+	if run.ended() {
+		return messages.Result{}, s.exited(run, tell)
+	}
+	tell.spawned(run.record.Result)
+	return s.settle(ctx, job, run, tell)
+}
+
+// takePort takes the port that the job asks for, or a free one for 0.
+func (s *Spawner) takePort(number int) (*process.Port, error) {
+	port, err := s.ports.Take(number)
+	switch {
+	case err == nil:
+		return port, nil
+	case errors.Is(err, process.ErrHeld):
+		return nil, s.portInUse(number)
+	case errors.Is(err, process.ErrNoFreePort):
+		e := messages.Errorf(messages.NoFreePort, "every port of %s is taken; end a worker or widen --port-range", s.ports.Range())
+		e.Retryable = true
+		return nil, e
+	case errors.Is(err, fs.ErrPermission):
+		return nil, messages.Errorf(messages.PortInUse, "port %d needs privileges that the hive does not have; use one above 1023", number)
+	}
+	return nil, unexpected("take a port", err)
+}
+
+// unexpected turns an error that no job is to blame for into an answer.
+func unexpected(act string, err error) error {
+	if errors.Is(err, errors.ErrUnsupported) {
+		return messages.Errorf(messages.UnsupportedPlatform, "%s: %w", act, err)
+	}
+	return messages.Errorf(messages.Internal, "%s: %w", act, err)
+}
+
+// watchers owns the goroutines that wait for the ends of processes.
+type watchers struct {
+	mu      sync.Mutex
+	closed  bool
+	running map[*process.Process]struct{}
+	wg      sync.WaitGroup
+}
+
+// watch calls ended in a goroutine once p has ended.
+func (w *watchers) watch(p *process.Process, ended func(process.Exit)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		_ = p.Close()
+		return
+	}
+	if w.running == nil {
+		w.running = make(map[*process.Process]struct{})
+	}
+	w.running[p] = struct{}{}
+	w.wg.Go(func() {
+		exit, err := p.Wait()
+		w.mu.Lock()
+		delete(w.running, p)
+		w.mu.Unlock()
+		if err == nil {
+			ended(exit)
+		}
+	})
+}
+
+// close ends every watch and waits for their goroutines.
+func (w *watchers) close() {
+	w.mu.Lock()
+	w.closed = true
+	for p := range w.running {
+		_ = p.Close()
+	}
+	w.mu.Unlock()
+	w.wg.Wait()
+}

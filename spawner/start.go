@@ -1,0 +1,175 @@
+package spawner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/binary"
+	"github.com/rbee-keeper/hive/spawner/device"
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// Variables that every worker gets.
+const (
+	envWorkerID = "RBEE_WORKER_ID"
+	envJobID    = "RBEE_JOB_ID"
+	envHiveID   = "RBEE_HIVE_ID"
+	envPort     = "RBEE_PORT"
+)
+
+// inherited names the variables of the hive that workers get, too: what programs, GPU runtimes and model caches need to
+// find their files. Everything else stays behind, above all the hive's NATS credentials.
+var inherited = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+	"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HF_HOME", "HF_HUB_CACHE",
+	"CUDA_HOME", "CUDA_PATH", "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
+}
+
+// environment returns what workers get of own, the hive's environment: the inherited variables and those in pass. It
+// refuses to pass on what begins with NATS_ or RBEE_: the hive's credentials and its settings.
+func environment(own, pass []string) ([]string, error) {
+	allowed := make(map[string]bool)
+	for _, name := range inherited {
+		allowed[name] = true
+	}
+	for _, name := range pass {
+		if strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "RBEE_") || name == "" || strings.ContainsAny(name, "= ") {
+			return nil, fmt.Errorf("variable %q cannot be passed on to workers: it is the hive's own, or no name", name)
+		}
+		allowed[name] = true
+	}
+	var env []string
+	for _, entry := range own {
+		name, _, _ := strings.Cut(entry, "=")
+		if allowed[name] || strings.HasPrefix(name, "LC_") {
+			env = append(env, entry)
+		}
+	}
+	return env, nil
+}
+
+// command returns the process that serves the job: the worker contract's arguments, and an explicit environment.
+func (s *Spawner) command(job messages.Job, found located, port int) process.Command {
+	queen := job.QueenURL
+	if queen == "" {
+		queen = s.cfg.QueenURL
+	}
+	number := strconv.Itoa(port)
+	env := make([]string, 0, len(s.env)+4)
+	env = append(append(env, s.env...),
+		envWorkerID+"="+job.WorkerID, envJobID+"="+job.JobID, envHiveID+"="+s.cfg.HiveID, envPort+"="+number)
+	return process.Command{
+		Path:    found.path,
+		Args:    []string{"--worker-id", job.WorkerID, "--model", job.Model, "--device", job.Device, "--port", number, "--queen-url", queen},
+		Env:     env,
+		Dir:     s.cfg.WorkDir,
+		LogPath: filepath.Join(s.cfg.LogDir, job.WorkerID+"."+job.JobID+".log"),
+	}
+}
+
+func (s *Spawner) result(job messages.Job, worker device.WorkerType, found located, cmd process.Command, port int) messages.Result {
+	return messages.Result{
+		JobID: job.JobID, HiveID: s.cfg.HiveID, WorkerID: job.WorkerID, Port: port, BinaryPath: found.path,
+		WorkerType: string(worker), Worker: found.worker, Version: found.version, Source: found.source,
+		Device: job.Device, Model: job.Model, LogPath: cmd.LogPath,
+	}
+}
+
+// running is a process whose job has not been answered yet, or has.
+type running struct {
+	*process.Process
+	record  record
+	logFrom int64 // where the process's own output begins in its log
+	fate    atomic.Int32
+}
+
+// The fates of a running worker: which of the two comes first, its job's answer or its end, decides whose story the end
+// belongs to.
+const (
+	fateOpen int32 = iota
+	fateAnswered
+	fateEnded
+)
+
+// answer says that the job is answered, and reports false if the worker's end came first.
+func (r *running) answer() bool { return r.fate.CompareAndSwap(fateOpen, fateAnswered) }
+
+// end says that the worker has ended, and reports whether its job was answered before.
+func (r *running) end() bool {
+	return !r.fate.CompareAndSwap(fateOpen, fateEnded) && r.fate.Load() == fateAnswered
+}
+
+// ended reports whether the process has ended.
+func (r *running) ended() bool {
+	select {
+	case <-r.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// start writes down what is about to be started, starts it, and makes that the worker's record. Nothing of the hive
+// holds the worker's locks when it returns: they are the worker's alone.
+func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, claim *process.Claim, port *process.Port) (*running, error) {
+	if ctx.Err() != nil {
+		return nil, messages.Errorf(messages.HiveDraining, "the hive stopped before the worker was started")
+	}
+	if err := claim.Prepare(what); err != nil {
+		return nil, unexpected("prepare the worker", err)
+	}
+	logFrom := fileSize(cmd.LogPath)
+	p, err := startRetrying(ctx, cmd, claim, port)
+	if err != nil {
+		return nil, spawnFailed(cmd, err)
+	}
+	rec := record{entry: what}
+	rec.started(p.Started)
+	run := &running{Process: p, record: rec, logFrom: logFrom}
+	err = claim.Commit(p.Started)
+	claim.Release()
+	port.Release()
+	result := rec.Result
+	s.watchers.watch(p, func(exit process.Exit) {
+		if run.end() {
+			s.cfg.Exited(exitEvent(result, exit))
+		}
+	})
+	if err != nil {
+		s.cfg.Logger.Error("worker runs without a record", "job", rec.Job.JobID, "worker", rec.Job.WorkerID, "pid", p.PID, "err", err)
+	}
+	return run, nil
+}
+
+// startRetrying starts the command, and again after 1, 2 and 4 ms where the cause passes by itself: a binary that was
+// written a moment ago is busy until every child forked in that moment has executed something else (ETXTBSY).
+func startRetrying(ctx context.Context, cmd process.Command, claim *process.Claim, port *process.Port) (*process.Process, error) {
+	for delay := time.Millisecond; ; delay *= 2 {
+		p, err := process.Start(cmd, claim, port)
+		if err == nil || delay > 4*time.Millisecond || !binary.Retryable(err) || pause(ctx, delay) != nil {
+			return p, err
+		}
+	}
+}
+
+// spawnFailed tells why the system refused to start the command.
+func spawnFailed(cmd process.Command, err error) error {
+	if errors.Is(err, errors.ErrUnsupported) {
+		return messages.Errorf(messages.UnsupportedPlatform, "%w", err)
+	}
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		return messages.Errorf(messages.SpawnFailed, "the worker's log or input cannot be opened: %w", file)
+	}
+	e := messages.Errorf(messages.SpawnFailed, "%w", binary.Explain(cmd.Path, cmd.Dir, err))
+	e.Retryable = binary.Retryable(err) && !errors.Is(err, syscall.ETXTBSY)
+	return e
+}

@@ -1,0 +1,98 @@
+package spawner
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// How often a watched worker is asked whether it listens: soon at first, then less and less often.
+const (
+	firstProbe = time.Millisecond
+	lastProbe  = 16 * time.Millisecond
+)
+
+// watch waits until the worker listens on its port, ends, or has lived for the watch's time.
+func (s *Spawner) watch(ctx context.Context, run *running) {
+	if s.cfg.Watch <= 0 {
+		return
+	}
+	deadline := time.NewTimer(s.cfg.Watch)
+	defer deadline.Stop()
+	delay := firstProbe
+	probe := time.NewTimer(delay)
+	defer probe.Stop()
+	for {
+		select {
+		case <-run.Done():
+			return
+		case <-deadline.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-probe.C:
+			if listening(run.record.Result.Port) {
+				return
+			}
+			delay = min(2*delay, lastProbe)
+			probe.Reset(delay)
+		}
+	}
+}
+
+// listening reports whether anybody accepts connections on the port of this machine.
+func listening(port int) bool {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// settle waits for the worker to be ready, if the job asks for that, and makes sure that its end belongs to one story:
+// to the job's, which then fails with it, or, from here on, to the worker's own.
+func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, tell story) (messages.Result, error) {
+	var err error
+	if job.Wait == messages.WaitReady {
+		alive := func() bool { return !run.ended() }
+		err = s.awaitReady(ctx, job, run.record, alive, tell)
+	}
+	if !run.answer() {
+		err = s.exited(run, tell)
+	}
+	if err != nil {
+		return messages.Result{}, err
+	}
+	return run.record.Result, nil
+}
+
+// exited narrates the end of a worker whose job is under way, keeps it as the job's answer, and returns it: a
+// [messages.WorkerExited] with the exit code or signal and the last lines of the log.
+func (s *Spawner) exited(run *running, tell story) error {
+	<-run.Done()
+	run.end()
+	rec, exit := run.record, run.Exit()
+	tell.exited(rec.Result, exit)
+	lived := exit.At.Sub(rec.Result.StartedAt).Round(time.Millisecond)
+	e := messages.Errorf(messages.WorkerExited, "%s %s after %s", rec.Result.Worker, exit, lived)
+	if exit.Signal == "" && !exit.Unknown {
+		e.ExitCode = &exit.Code
+	}
+	e.Signal = exit.Signal
+	e.LogTail = logTail(rec.Result.LogPath, run.logFrom)
+	if n := len(e.LogTail); n > 0 {
+		e.Message += ": " + e.LogTail[n-1]
+	} else {
+		e.Message += fmt.Sprintf(" and wrote nothing to %s", rec.Result.LogPath)
+	}
+	rec.Failure = e
+	if err := s.writeRecord(rec); err != nil {
+		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
+	}
+	return e
+}
