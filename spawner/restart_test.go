@@ -71,8 +71,8 @@ func cutShort(t *testing.T, dir string) {
 	record["process"] = map[string]any{"pid": 0}
 	data, err = json.Marshal(record)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "starting.json"), data, 0o600))
 	require.NoError(t, os.Remove(filepath.Join(dir, "worker.json")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "lock"), data, 0o600))
 }
 
 func TestGarbageInTheRunDirectoryHarmsNobody(t *testing.T) {

@@ -87,9 +87,8 @@ func (s *Spawner) result(job messages.Job, worker device.WorkerType, found locat
 // running is a process whose job has not been answered yet, or has.
 type running struct {
 	*process.Process
-	record  record
-	logFrom int64 // where the process's own output begins in its log
-	fate    atomic.Int32
+	record record
+	fate   atomic.Int32
 }
 
 // The fates of a running worker: which of the two comes first, its job's answer or its end, decides whose story the end
@@ -127,14 +126,13 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	if err := claim.Prepare(what); err != nil {
 		return nil, unexpected("prepare the worker", err)
 	}
-	logFrom := fileSize(cmd.LogPath)
 	p, err := startRetrying(ctx, cmd, claim, port)
 	if err != nil {
 		return nil, spawnFailed(cmd, err)
 	}
 	rec := record{entry: what}
 	rec.started(p.Started)
-	run := &running{Process: p, record: rec, logFrom: logFrom}
+	run := &running{Process: p, record: rec}
 	err = claim.Commit(p.Started)
 	claim.Release()
 	port.Release()

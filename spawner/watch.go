@@ -84,7 +84,7 @@ func (s *Spawner) exited(run *running, tell story) error {
 		e.ExitCode = &exit.Code
 	}
 	e.Signal = exit.Signal
-	e.LogTail = logTail(rec.Result.LogPath, run.logFrom)
+	e.LogTail = logTail(rec.Result.LogPath, run.LogStart)
 	if n := len(e.LogTail); n > 0 {
 		e.Message += ": " + e.LogTail[n-1]
 	} else {

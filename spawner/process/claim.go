@@ -16,9 +16,8 @@ type Claim struct {
 	run    *RunDir
 	worker string
 	lock   int
-	record int    // descriptor of starting.json, -1 before Prepare
-	body   []byte // what Prepare was given, as JSON
 	fresh  bool
+	body   []byte // what Prepare was given, as JSON
 }
 
 // Claim takes the worker's lock. The error is [ErrHeld] if a process of the worker lives or is being started.
@@ -39,7 +38,7 @@ func (d *RunDir) Claim(worker string) (*Claim, error) {
 		unlock(fd)
 		return nil, fmt.Errorf("%s: %w", worker, ErrHeld)
 	}
-	return &Claim{run: d, worker: worker, lock: fd, record: -1, fresh: fresh}, nil
+	return &Claim{run: d, worker: worker, lock: fd, fresh: fresh}, nil
 }
 
 // sameFile reports whether the open file is still the one at path: a lock on a removed file keeps nobody out. Only who
@@ -52,43 +51,57 @@ func sameFile(fd int, path string) bool {
 // Fresh reports whether the worker had no directory before: no process of it has ever been started, as far as is known.
 func (c *Claim) Fresh() bool { return c.fresh }
 
-// Prepare writes what is about to be started, so that a crash between the start and [Claim.Commit] loses nothing. The
-// body must encode to a JSON object with at least one field.
+// Prepare writes into the lock file what is about to be started, so that a crash between the start and [Claim.Commit]
+// loses nothing, and takes away the record of an earlier start. The body must encode to a JSON object with at least one
+// field.
 func (c *Claim) Prepare(body any) error {
 	var err error
 	if c.body, err = json.Marshal(body); err != nil {
 		return fmt.Errorf("record of %s: %w", c.worker, err)
 	}
-	path := c.run.worker(c.worker) + "/" + startingFile
-	c.record, err = openRetry(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: path, Err: err}
+	if !c.fresh {
+		if err := c.forget(); err != nil {
+			return err
+		}
 	}
-	return c.write(Started{}, path)
+	return c.write(Started{})
 }
 
-// Commit adds to what Prepare wrote which process was started, and makes that the worker's record.
+// Commit adds to what Prepare wrote which process was started, and makes that the worker's record by giving the lock file
+// its second name: the record appears whole, and no second file has to be made.
 func (c *Claim) Commit(p Started) error {
-	dir := c.run.worker(c.worker)
-	if err := c.write(p, dir+"/"+startingFile); err != nil {
+	if err := c.write(p); err != nil {
 		return err
 	}
-	if err := unix.Rename(dir+"/"+startingFile, dir+"/"+recordFile); err != nil {
-		return &fs.PathError{Op: "rename", Path: dir + "/" + startingFile, Err: err}
+	if err := unix.Link(c.run.lockPath(c.worker), c.recordPath()); err != nil {
+		return &fs.PathError{Op: "link", Path: c.recordPath(), Err: err}
+	}
+	return nil
+}
+
+func (c *Claim) recordPath() string { return c.run.worker(c.worker) + "/" + recordFile }
+
+// forget removes the record of an earlier start and what it wrote into the lock file.
+func (c *Claim) forget() error {
+	if err := unix.Unlink(c.recordPath()); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &fs.PathError{Op: "unlink", Path: c.recordPath(), Err: err}
+	}
+	if err := unix.Ftruncate(c.lock, 0); err != nil {
+		return &fs.PathError{Op: "truncate", Path: c.run.lockPath(c.worker), Err: err}
 	}
 	return nil
 }
 
 // write writes the whole record. One with a process is never shorter than the one without, which it overwrites.
-func (c *Claim) write(p Started, path string) error {
+func (c *Claim) write(p Started) error {
 	data, err := encodeRecord(p, c.body)
 	if err != nil {
 		return fmt.Errorf("record of %s: %w", c.worker, err)
 	}
 	for off := 0; off < len(data); {
-		n, err := unix.Pwrite(c.record, data[off:], int64(off))
+		n, err := unix.Pwrite(c.lock, data[off:], int64(off))
 		if err != nil && !errors.Is(err, unix.EINTR) {
-			return &fs.PathError{Op: "write", Path: path, Err: err}
+			return &fs.PathError{Op: "write", Path: c.run.lockPath(c.worker), Err: err}
 		}
 		off += max(n, 0)
 	}
@@ -97,11 +110,9 @@ func (c *Claim) write(p Started, path string) error {
 
 // Release gives up this process's part in the lock. It may be called twice.
 func (c *Claim) Release() {
-	for _, fd := range []*int{&c.record, &c.lock} {
-		if *fd >= 0 {
-			unlock(*fd)
-			*fd = -1
-		}
+	if c.lock >= 0 {
+		unlock(c.lock)
+		c.lock = -1
 	}
 }
 
@@ -111,13 +122,11 @@ func (c *Claim) Abandon() {
 	if c.lock < 0 {
 		return
 	}
-	dir := c.run.worker(c.worker)
-	if c.record >= 0 {
-		_ = unix.Unlink(dir + "/" + startingFile)
-	}
 	if c.fresh {
-		_ = unix.Unlink(dir + "/" + lockFile)
-		_ = unix.Rmdir(dir)
+		_ = unix.Unlink(c.run.lockPath(c.worker))
+		_ = unix.Rmdir(c.run.worker(c.worker))
+	} else if c.body != nil {
+		_ = c.forget()
 	}
 	c.Release()
 }

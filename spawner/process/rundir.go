@@ -60,10 +60,9 @@ func (d *RunDir) ReadRecord(worker string, v any) error {
 	return readJSON(filepath.Join(d.worker(worker), recordFile), v)
 }
 
-// ReadStarting reads what the worker's start had written when it was cut short, starting.json, into v. The error is
-// fs.ErrNotExist if there is none.
+// ReadStarting reads what the worker's start had written when it was cut short, into v.
 func (d *RunDir) ReadStarting(worker string, v any) error {
-	return readJSON(filepath.Join(d.worker(worker), startingFile), v)
+	return readJSON(d.lockPath(worker), v)
 }
 
 // WriteRecord replaces the worker's record in one step. The body must encode to a JSON object with at least one field.
@@ -99,9 +98,8 @@ func encodeRecord(p Started, body []byte) ([]byte, error) {
 }
 
 const (
-	lockFile     = "lock"
-	recordFile   = "worker.json"
-	startingFile = "starting.json"
+	lockFile   = "lock"
+	recordFile = "worker.json"
 )
 
 func (d *RunDir) workers() string           { return d.path + "/workers" }

@@ -41,7 +41,11 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: err}
 	}
 	defer unlock(log)
-	p := &Process{Started: Started{At: time.Now().UTC()}, done: make(chan struct{})}
+	var stat unix.Stat_t
+	if err := unix.Fstat(log, &stat); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: cmd.LogPath, Err: err}
+	}
+	p := &Process{LogStart: stat.Size, Started: Started{At: time.Now().UTC()}, done: make(chan struct{})}
 	p.PID, err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
 		Dir:   cmd.Dir,
 		Env:   append(make([]string, 0, len(cmd.Env)), cmd.Env...), // nil would mean this process's own
@@ -69,6 +73,8 @@ var devNull = sync.OnceValues(func() (int, error) {
 type Process struct {
 	// Started names the process and says when it was started.
 	Started
+	// LogStart is where the process's own output begins in its log, in bytes; 0 for a process that was found again.
+	LogStart int64
 
 	handle handle
 	done   chan struct{}

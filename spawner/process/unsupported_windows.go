@@ -42,7 +42,10 @@ type Command struct {
 func Start(Command, *Claim, *Port) (*Process, error) { return nil, errUnsupported }
 
 // Process is one process of a worker.
-type Process struct{ Started }
+type Process struct {
+	Started
+	LogStart int64
+}
 
 // Find returns [ErrGone].
 func Find(Identity) (*Process, error) { return nil, ErrGone }
