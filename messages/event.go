@@ -142,7 +142,7 @@ func (e Event) About() string {
 }
 
 // Encode returns the event as it travels.
-func (e Event) Encode() ([]byte, error) { return encode(e) }
+func (e Event) Encode() ([]byte, error) { return e.AppendJSON(nil) }
 
 // DecodeEvent reads a narration event. Fields that this version does not know are passed over; what is not a narration
 // event is an error.

@@ -1,0 +1,73 @@
+package messages
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// The encoder written by hand must write what encoding/json writes, whatever an event holds.
+func TestAppendJSONWritesWhatEncodingJSONWrites(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		event := anyEvent(t)
+		want, wantErr := encode(event)
+		got, err := event.AppendJSON([]byte("before"))
+		require.Equal(t, wantErr == nil, err == nil)
+		if err == nil {
+			require.Equal(t, "before"+string(want), string(got))
+		}
+	})
+}
+
+// anyEvent fills every field of an event, by reflection, so that one added later is drawn, too.
+func anyEvent(t *rapid.T) Event {
+	var e Event
+	fill(t, reflect.ValueOf(&e).Elem())
+	return e
+}
+
+func fill(t *rapid.T, v reflect.Value) {
+	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z]{0,5}`), rapid.SampledFrom([]string{"", "\x00", "\xff", "\u2028", "🚀 '<&>'", "a\"b\\c"}))
+	switch v.Type() {
+	case reflect.TypeFor[time.Time]():
+		v.Set(reflect.ValueOf(time.Unix(rapid.Int64Range(-1e11, 3e11).Draw(t, "sec"), rapid.Int64Range(0, 1e9-1).Draw(t, "nsec")).UTC()))
+		return
+	case reflect.TypeFor[*Error]():
+		if rapid.Bool().Draw(t, "has error") {
+			v.Set(reflect.ValueOf(&Error{Code: PortInUse, Message: text.Draw(t, "message"), Tried: []string{text.Draw(t, "tried")}}))
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[Fields]() && rapid.Bool().Draw(t, "no fields") {
+			return
+		}
+		for i := range v.NumField() {
+			fill(t, v.Field(i))
+		}
+	case reflect.String:
+		v.SetString(text.Draw(t, "text"))
+	case reflect.Int, reflect.Int64:
+		v.SetInt(rapid.OneOf(rapid.Just(int64(0)), rapid.Int64()).Draw(t, "number"))
+	case reflect.Bool:
+		v.SetBool(rapid.Bool().Draw(t, "bool"))
+	case reflect.Pointer:
+		if rapid.Bool().Draw(t, "pointer") {
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(t, v.Elem())
+		}
+	case reflect.Slice:
+		for range rapid.IntRange(0, 3).Draw(t, "length") {
+			item := reflect.New(v.Type().Elem()).Elem()
+			fill(t, item)
+			v.Set(reflect.Append(v, item))
+		}
+	default:
+		t.Fatalf("an event holds a %s: teach the encoder and this test", v.Kind())
+	}
+}
