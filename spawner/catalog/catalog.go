@@ -8,8 +8,8 @@
 // architecture may stand, as Go names it or as x86_64 or aarch64: without one, the entry is for any. On Windows the binary
 // has the extension .exe.
 //
-// Nothing is remembered about an entry: each look-up sees the disk as it is, so what was installed, removed or changed by
-// whatever means is seen by the next.
+// Each look-up sees the disk as it is, so what was installed, removed or changed by whatever means is seen by the next: what
+// is remembered of a directory or a binary is remembered together with the kernel's stamp of its last change.
 package catalog
 
 import (
@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type Catalog struct {
 	dir  string
 	now  func() time.Time
 	last atomic.Pointer[listing] // What the directory held when it was last read; nil when it must be read.
+	good sync.Map                // The stamp that the binary at a path bore when it was last found sound.
 }
 
 // Open returns the catalog in dir without looking at it: a dir that does not exist is an empty catalog.
@@ -116,13 +118,29 @@ func (c *Catalog) load(found candidate) (Entry, error) {
 		return Entry{}, err
 	}
 	path := filepath.Join(dir, fileName(found.name))
-	if err := binary.Check(path); err != nil {
+	if err := c.check(path); err != nil {
 		return Entry{}, err
 	}
 	return Entry{
 		Name: found.name, Version: found.version.String(), OS: found.os, Arch: found.arch,
 		Dir: dir, Binary: path,
 	}, nil
+}
+
+// check verifies the binary, unless it was found sound before and has not been touched since.
+func (c *Catalog) check(path string) error {
+	var current stamp
+	if info, err := os.Stat(path); err == nil {
+		current = stampOf(info)
+	}
+	if known, ok := c.good.Load(path); ok && known == current {
+		return nil
+	}
+	err := binary.Check(path)
+	if err == nil && current.isSettled(c.now()) {
+		c.good.Store(path, current)
+	}
+	return err
 }
 
 // checkDir verifies that the directory of an entry lies in the catalog and that only its owner may write it.

@@ -21,9 +21,14 @@ type handle struct {
 func (p *Process) forkExec(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
 	pidfd := -1
 	attr.Sys.PidFD = &pidfd
+	before := sinceBoot()
 	pid, err := syscall.ForkExec(path, argv, attr)
 	if err != nil {
 		return 0, err
+	}
+	known := false
+	if p.StartTicks, known = ticksBetween(before, sinceBoot()); !known {
+		p.StartTicks, _ = startTicks(pid)
 	}
 	if pidfd < 0 {
 		if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
@@ -83,10 +88,5 @@ func ended(pidfd uintptr) bool {
 
 // startedAt returns the start of the process on the wall clock, as exact as the kernel's ticks of 10 ms.
 func (id Identity) startedAt() time.Time {
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
-		return time.Time{}
-	}
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every Linux that Go runs on
-	return time.Now().UTC().Add(time.Duration(id.StartTicks)*tick - time.Duration(now.Nano()))
+	return time.Now().UTC().Add(time.Duration(id.StartTicks)*tick - sinceBoot())
 }

@@ -137,6 +137,16 @@ func TestStartedWorkerHoldsItsLocks(t *testing.T) {
 	claim.Release()
 }
 
+// What is worked out from the clock must be what the kernel says.
+func TestStartTimeIsTheKernels(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	for i := range 50 {
+		p := m.start(t, "w"+strconv.Itoa(i), "live")
+		require.True(t, p.Identity.Alive(), "start %d ticks", p.StartTicks)
+	}
+}
+
 func TestPortIsTheWorkersUntilItEnds(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)

@@ -56,7 +56,6 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		return nil, err
 	}
 	p.BootID = bootID()
-	p.StartTicks, _ = startTicks(p.PID)
 	return p, nil
 }
 

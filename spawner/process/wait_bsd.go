@@ -44,8 +44,6 @@ func (h handle) close() error {
 
 func bootID() string { return "" }
 
-func startTicks(int) (uint64, error) { return 0, nil }
-
 // Alive reports whether a process with this pid runs.
 func (id Identity) Alive() bool { return id.PID > 1 && unix.Kill(id.PID, 0) == nil }
 
