@@ -1,0 +1,207 @@
+// Package consumer serves the jobs of one hive over NATS.
+//
+// [Run] is the whole of it: it takes the jobs addressed to the hive, bounds how many are at work, has a [Spawner] run
+// each, narrates, answers, and drains when it is told to stop. It knows no process: what a job does to the machine is
+// the Spawner's matter.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// Spawner starts the workers that jobs ask for.
+type Spawner interface {
+	// Spawn starts the worker of job and returns when it runs or, if the job waits for that, when it is ready. The job is
+	// valid and carries its job, hive and worker id. Errors are [*messages.Error]; any other becomes messages.Internal.
+	//
+	// It tells each step to emit, from any goroutine, except the last one: the consumer tells whether the job succeeded.
+	// It calls waiting, once or never, when the process runs and only time is left to pass; the job then makes room for
+	// the next one. When ctx ends, the hive can wait no longer: Spawn returns as soon as it can.
+	Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error)
+}
+
+// Config says how to serve a hive's jobs. HiveID is required; the zero value of everything else works.
+type Config struct {
+	// HiveID is the hive whose jobs are taken. It must be an id as [messages.CheckID] has it.
+	HiveID string
+	// Subjects names the subjects; the zero value uses [messages.DefaultPrefix].
+	Subjects messages.Subjects
+	// Version is the hive's version as discovery and narration show it; empty means "dev".
+	Version string
+	// MaxJobs is how many jobs may be at work at once; 0 or less means 4 per core. A job that only waits for its worker
+	// (see [Spawner]) is not at work.
+	MaxJobs int
+	// MaxWaiting is how many jobs may stand in line behind those at work; 0 means 256, less means none: a job that finds
+	// no free place is refused at once with hive_busy.
+	MaxWaiting int
+	// DrainTimeout is how long the jobs in flight may take to finish once the hive stops; 0 means 30 seconds, less means
+	// no time at all. Past it their context is cancelled.
+	DrainTimeout time.Duration
+	// Logger takes the log; nil discards it.
+	Logger *slog.Logger
+	// Ready, if not nil, is called once: when the server has the hive's subscriptions, so that no job sent from then on
+	// is missed.
+	Ready func()
+}
+
+// withDefaults returns cfg with its zero values replaced.
+func (cfg Config) withDefaults() (Config, error) {
+	if err := messages.CheckID(cfg.HiveID); err != nil {
+		return Config{}, fmt.Errorf("hive id: %w", err)
+	}
+	if cfg.Version == "" {
+		cfg.Version = "dev"
+	}
+	if cfg.MaxJobs <= 0 {
+		cfg.MaxJobs = 4 * runtime.GOMAXPROCS(0)
+	}
+	if cfg.MaxWaiting == 0 {
+		cfg.MaxWaiting = 256
+	}
+	cfg.MaxWaiting = max(cfg.MaxWaiting, 0)
+	if cfg.DrainTimeout == 0 {
+		cfg.DrainTimeout = 30 * time.Second
+	}
+	cfg.DrainTimeout = max(cfg.DrainTimeout, 0)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Ready == nil {
+		cfg.Ready = func() {}
+	}
+	return cfg, nil
+}
+
+// Run serves the jobs of the hive until ctx is cancelled; then it drains and returns nil. While NATS is away at the start
+// it waits. Later outages are nc's matter: the hive's subscription comes back with it, and a request that was lost in
+// between runs into its caller's timeout.
+//
+// To drain is to refuse the jobs in line and all new ones with hive_draining, to let those in flight finish within
+// cfg.DrainTimeout, and to flush what was said. Everything that Run started has ended when it returns, except a Spawn that
+// goes on after its context ended: that is an error.
+//
+// Run returns an error if cfg is not valid, if the server denies the hive its jobs, or once nc is closed for good: no job
+// can arrive any more and the process should end. The caller owns nc, sets its handlers before Run, and closes it after.
+func Run(ctx context.Context, nc *nats.Conn, spawner Spawner, cfg Config) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	h := newHive(nc, spawner, cfg)
+	status := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(status)
+	if err := h.flush(ctx, status); err != nil {
+		return unlessDone(ctx, err)
+	}
+
+	rounds, rest := context.WithCancel(context.WithoutCancel(ctx))
+	var courier sync.WaitGroup
+	courier.Go(func() { h.courier.run(rounds) })
+	defer courier.Wait()
+	defer rest()
+
+	jobs, interrupt := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer interrupt(nil)
+	svc, err := h.subscribe(jobs)
+	if err != nil {
+		return err
+	}
+	err = h.serveUntilEnd(ctx, status)
+	return errors.Join(unlessDone(ctx, err), h.drain(ctx, interrupt, svc))
+}
+
+// serveUntilEnd says that the hive is ready and returns when it must stop, with the reason.
+func (h *hive) serveUntilEnd(ctx context.Context, status <-chan nats.Status) error {
+	if err := h.flush(ctx, status); err != nil {
+		return err
+	}
+	if err := h.denied(); err != nil {
+		return err
+	}
+	h.sayStarted()
+	h.Ready()
+	return h.awaitEnd(ctx, status)
+}
+
+// unlessDone returns err, or nil if it only says that ctx is done, which is how a hive is told to stop.
+func unlessDone(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+// hive is the state of one Run.
+type hive struct {
+	Config
+
+	nc       *nats.Conn
+	spawner  Spawner
+	line     *line
+	narrator *Narrator
+	courier  *courier
+	counts   counts
+
+	// tasks are the goroutines that answer messages; none is added once left is true.
+	tasks sync.WaitGroup
+	mu    sync.Mutex
+	left  bool
+	next  chan func()   // what a resting task does next
+	rests atomic.Int64  // tasks that rest or are about to
+	leave chan struct{} // closed when left
+
+	// started is true once the hive said so; one that never did does not say that it stops. Run's goroutine alone uses it.
+	started bool
+}
+
+func newHive(nc *nats.Conn, spawner Spawner, cfg Config) *hive {
+	cfg.Logger = cfg.Logger.With("hive", cfg.HiveID)
+	return &hive{
+		Config: cfg, nc: nc, spawner: spawner, line: newLine(cfg.MaxJobs, cfg.MaxWaiting),
+		narrator: NewNarrator(nc, cfg.Subjects, cfg.HiveID, cfg.Logger), courier: newCourier(),
+		next: make(chan func()), leave: make(chan struct{}),
+	}
+}
+
+// do runs f in a goroutine that the drain waits for, unless the hive has left. It takes one that rests, if there is one: a
+// goroutine that has run a job before need not grow its stack again.
+func (h *hive) do(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.left {
+		return
+	}
+	select {
+	case h.next <- f:
+	default:
+		h.tasks.Go(func() { h.work(f) })
+	}
+}
+
+// work runs f and then what comes next, until the hive leaves or as many as there are slots rest already.
+func (h *hive) work(f func()) {
+	for {
+		f()
+		if h.rests.Add(1) > int64(h.MaxJobs) {
+			h.rests.Add(-1)
+			return
+		}
+		select {
+		case f = <-h.next:
+			h.rests.Add(-1)
+		case <-h.leave:
+			return
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package consumer_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/rbee-keeper/hive/consumer"
+	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/messages"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds every wait of a test for something that must happen.
+const patience = 30 * time.Second
+
+// spawnFunc plays the Spawner.
+type spawnFunc func(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error)
+
+func (f spawnFunc) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+	return f(ctx, job, emit, waiting)
+}
+
+// spawned is a spawner whose every worker runs at once.
+var spawned = spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
+	return resultOf(job), nil
+})
+
+func resultOf(job messages.Job) messages.Result {
+	return messages.Result{
+		PID: 4242, Port: 9001, BinaryPath: "/opt/cpu-llm-worker-rbee", WorkerType: "CpuLlm", Worker: "cpu-llm-worker-rbee",
+		Version: "0.1.0", Source: "catalog", Device: job.Device, Model: job.Model,
+		StartedAt: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), LogPath: "/var/log/rbee/w.log",
+	}
+}
+
+// gate is a spawner whose jobs stand at a gate until the test lets them through.
+type gate struct {
+	arrived chan *caller
+}
+
+// caller is one call of Spawn.
+type caller struct {
+	ctx     context.Context
+	job     messages.Job
+	emit    func(messages.Event)
+	waiting func()
+	answer  chan error
+}
+
+func newGate() *gate { return &gate{arrived: make(chan *caller, 4096)} }
+
+func (g *gate) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+	c := &caller{ctx: ctx, job: job, emit: emit, waiting: waiting, answer: make(chan error, 1)}
+	g.arrived <- c
+	select {
+	case err := <-c.answer:
+		return resultOf(job), err
+	case <-ctx.Done():
+		return messages.Result{}, ctx.Err()
+	}
+}
+
+// next returns the next job that came to the spawner.
+func (g *gate) next(tb testing.TB) *caller {
+	tb.Helper()
+	return receive(tb, g.arrived)
+}
+
+// through lets c's worker run.
+func (c *caller) through() { c.answer <- nil }
+
+// running is a hive at work.
+type running struct {
+	nc     *nats.Conn
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// serve runs a hive on a connection of its own and returns when it is ready.
+func serve(tb testing.TB, url string, spawner consumer.Spawner, cfg consumer.Config, opts ...nats.Option) *running {
+	tb.Helper()
+	ready := make(chan struct{})
+	cfg.Ready = func() { close(ready) }
+	if cfg.HiveID == "" {
+		cfg.HiveID = "gpu-1"
+	}
+	r := run(tb, dial(tb, url, opts...), spawner, cfg)
+	select {
+	case <-ready:
+		require.NoError(tb, r.nc.Flush()) // who listens from now on does not hear hive_started
+	case err := <-r.done:
+		require.FailNow(tb, "the hive ended before it was ready", err)
+	case <-time.After(patience):
+		require.FailNow(tb, "the hive was never ready")
+	}
+	return r
+}
+
+// run runs a hive on nc, however ready it gets, and ends it with the test.
+func run(tb testing.TB, nc *nats.Conn, spawner consumer.Spawner, cfg consumer.Config) *running {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{nc: nc, cancel: cancel, done: make(chan error, 1)}
+	go func() {
+		r.done <- consumer.Run(ctx, nc, spawner, cfg)
+		close(r.done)
+	}()
+	tb.Cleanup(func() {
+		cancel()
+		for range r.done { // closed when Run has ended
+		}
+	})
+	return r
+}
+
+// wait returns what Run returned.
+func (r *running) wait(tb testing.TB) error {
+	tb.Helper()
+	return receive(tb, r.done)
+}
+
+// stop ends the hive and returns what Run returned.
+func (r *running) stop(tb testing.TB) error {
+	tb.Helper()
+	r.cancel()
+	return r.wait(tb)
+}
+
+// configured starts a server with a configuration file.
+func configured(tb testing.TB, conf string) *natsd.Server {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "nats-server.conf")
+	require.NoError(tb, os.WriteFile(file, []byte(conf), 0o600))
+	srv, err := natsd.Start(natsd.Config{ConfigFile: file})
+	require.NoError(tb, err)
+	tb.Cleanup(srv.Shutdown)
+	return srv
+}
+
+// dial connects to the server at url, however busy this machine is.
+func dial(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
+	tb.Helper()
+	return natstest.Dial(tb, url, append([]nats.Option{nats.Timeout(patience)}, opts...)...)
+}
+
+// wire is a connection that hears everything that the server passes on, in the server's order, and speaks for a caller.
+type wire struct {
+	nc    *nats.Conn
+	heard chan *nats.Msg
+}
+
+func tap(tb testing.TB, url string, opts ...nats.Option) *wire {
+	tb.Helper()
+	w := &wire{nc: dial(tb, url, opts...), heard: make(chan *nats.Msg, 1<<16)}
+	_, err := w.nc.ChanSubscribe(">", w.heard)
+	require.NoError(tb, err)
+	require.NoError(tb, w.nc.Flush())
+	return w
+}
+
+// next returns the next message whose subject begins with prefix, passing over all others.
+func (w *wire) next(tb testing.TB, prefix string) *nats.Msg {
+	tb.Helper()
+	for {
+		if msg := receive(tb, w.heard); strings.HasPrefix(msg.Subject, prefix) {
+			return msg
+		}
+	}
+}
+
+// send publishes job as a request for gpu-1 and returns the subject of its reply.
+func (w *wire) send(tb testing.TB, job string) string {
+	tb.Helper()
+	reply := "reply." + nats.NewInbox()
+	require.NoError(tb, w.nc.PublishRequest("rbee.v1.hive.gpu-1.worker_spawn", reply, []byte(job)))
+	return reply
+}
+
+// rest returns what the server passed on until now and nobody read, the messages that hive sent before included.
+func (w *wire) rest(tb testing.TB, hive *nats.Conn) []*nats.Msg {
+	tb.Helper()
+	require.NoError(tb, hive.Flush())
+	require.NoError(tb, w.nc.Flush())
+	msgs := make([]*nats.Msg, 0, len(w.heard))
+	for len(w.heard) > 0 {
+		msgs = append(msgs, <-w.heard)
+	}
+	return msgs
+}
+
+// ask sends job to hive and returns the reply.
+func ask(tb testing.TB, nc *nats.Conn, hive, job string) *nats.Msg {
+	tb.Helper()
+	msg, err := nc.Request("rbee.v1.hive."+hive+".worker_spawn", []byte(job), patience)
+	require.NoError(tb, err)
+	return msg
+}
+
+// accepted returns when gpu-1 has accepted every request that nc sent before.
+func accepted(tb testing.TB, nc *nats.Conn) {
+	tb.Helper()
+	_, err := nc.Request("rbee.v1.hive.gpu-1.are_you_there", nil, patience)
+	require.NoError(tb, err)
+}
+
+// failureOf reads a failure from the wire without the decoder under test's own help.
+func failureOf(tb testing.TB, msg *nats.Msg) messages.Failure {
+	tb.Helper()
+	var f messages.Failure
+	require.NoError(tb, json.Unmarshal(msg.Data, &f), string(msg.Data))
+	require.NotNil(tb, f.Err, string(msg.Data))
+	return f
+}
+
+func resultFrom(tb testing.TB, msg *nats.Msg) messages.Result {
+	tb.Helper()
+	r, err := messages.DecodeResult(msg.Data)
+	require.NoError(tb, err)
+	return r
+}
+
+func eventOf(tb testing.TB, msg *nats.Msg) messages.Event {
+	tb.Helper()
+	e, err := messages.DecodeEvent(msg.Data)
+	require.NoError(tb, err)
+	return e
+}
+
+func receive[T any](tb testing.TB, from <-chan T) T {
+	tb.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		require.FailNow(tb, "nothing came")
+		panic("unreachable")
+	}
+}

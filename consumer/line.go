@@ -1,0 +1,188 @@
+package consumer
+
+import (
+	"container/list"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// Why a job gets no slot.
+var (
+	errFull   = errors.New("the line is full")
+	errClosed = errors.New("the line is closed")
+	errLate   = errors.New("the deadline passed")
+)
+
+// line bounds the jobs at work: a number of slots and, before them, a bounded line, first come, first served.
+type line struct {
+	mu         sync.Mutex
+	free       int       // slots that nobody holds; 0 while somebody waits
+	waiting    list.List // of *place, the longest waiting one in front
+	maxWaiting int
+	inFlight   int // jobs that got a slot and have not ended; they may have given it back
+	closed     bool
+	idle       chan struct{} // closed once the line is closed and no job is in flight
+}
+
+// place is where one job stands. Every place from join must end.
+type place struct {
+	line *line
+
+	// The line's mutex guards these.
+	inLine *list.Element // nil once the job has its slot or left the line
+	slot   bool          // the job holds a slot
+	flies  bool          // the job is in flight
+
+	turn    chan struct{} // closed when the place leaves the line with verdict set; nil if the job never had to wait
+	verdict error
+}
+
+func newLine(slots, maxWaiting int) *line {
+	return &line{free: slots, maxWaiting: maxWaiting, idle: make(chan struct{})}
+}
+
+// join takes a free slot, or a place in line, or returns errFull or errClosed.
+func (l *line) join() (*place, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := &place{line: l}
+	switch {
+	case l.closed:
+		return nil, errClosed
+	case l.free > 0:
+		l.free--
+		l.give(p)
+	case l.waiting.Len() < l.maxWaiting:
+		p.turn = make(chan struct{})
+		p.inLine = l.waiting.PushBack(p)
+	default:
+		return nil, errFull
+	}
+	return p, nil
+}
+
+// give hands a slot to p.
+func (l *line) give(p *place) {
+	p.slot, p.flies = true, true
+	l.inFlight++
+	l.leave(p, nil)
+}
+
+// leave takes p out of the line, if it stands there, with the verdict that its job waits for.
+func (l *line) leave(p *place, verdict error) {
+	if p.inLine == nil {
+		return
+	}
+	l.waiting.Remove(p.inLine)
+	p.inLine, p.verdict = nil, verdict
+	close(p.turn)
+}
+
+// close refuses the jobs in line and all to come with errClosed and returns how many are in flight. When those have
+// ended, idle is closed. It must be called once.
+func (l *line) close() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for l.waiting.Len() > 0 {
+		l.leave(l.waiting.Front().Value.(*place), errClosed)
+	}
+	if l.inFlight == 0 {
+		close(l.idle)
+	}
+	return l.inFlight
+}
+
+// load returns how many jobs are in flight and how many are in line.
+func (l *line) load() (running, waiting int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inFlight, l.waiting.Len()
+}
+
+// wait returns nil when the job has its slot, errClosed when the line closed, or errLate when deadline passed first. A
+// zero deadline never passes.
+func (p *place) wait(deadline time.Time) error {
+	if p.turn == nil {
+		return nil
+	}
+	var late <-chan time.Time
+	if !deadline.IsZero() {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-p.turn:
+	case <-late:
+		p.line.mu.Lock()
+		p.line.leave(p, errLate)
+		p.line.mu.Unlock()
+		<-p.turn // closed either way: by leave just now or by whoever was faster
+	}
+	return p.verdict
+}
+
+// release hands the slot, if the job holds one, to the next in line. Calling it again does nothing.
+func (p *place) release() {
+	p.line.mu.Lock()
+	defer p.line.mu.Unlock()
+	p.line.release(p)
+}
+
+func (l *line) release(p *place) {
+	if !p.slot {
+		return
+	}
+	p.slot = false
+	if next := l.waiting.Front(); next != nil {
+		l.give(next.Value.(*place))
+		return
+	}
+	l.free++
+}
+
+// end releases the slot and ends the job's flight. Calling it again, or on nil, does nothing.
+func (p *place) end() {
+	if p == nil {
+		return
+	}
+	p.line.mu.Lock()
+	defer p.line.mu.Unlock()
+	p.line.release(p)
+	if !p.flies {
+		return
+	}
+	p.flies = false
+	p.line.inFlight--
+	if p.line.closed && p.line.inFlight == 0 {
+		close(p.line.idle)
+	}
+}
+
+// refusal puts an error of the line into words for the caller of job.
+func (h *hive) refusal(job messages.Job, err error) *messages.Error {
+	var e *messages.Error
+	switch {
+	case errors.Is(err, errFull):
+		e = messages.Errorf(messages.HiveBusy, "hive %s has %d jobs at work and %d in line: try again later or on another hive", h.HiveID, h.MaxJobs, h.MaxWaiting)
+	case errors.Is(err, errClosed):
+		e = h.draining()
+	case errors.Is(err, errLate):
+		return messages.Errorf(messages.DeadlineExceeded, "the deadline %s passed before the worker could be started", job.Deadline.Format(time.RFC3339Nano))
+	default:
+		return messages.AsError(err)
+	}
+	e.Retryable = true
+	return e
+}
+
+// draining says that the hive is stopping.
+func (h *hive) draining() *messages.Error {
+	e := messages.Errorf(messages.HiveDraining, "hive %s is stopping: try again later or on another hive", h.HiveID)
+	e.Retryable = true
+	return e
+}
