@@ -1,0 +1,131 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// TestMain lets this binary play rbee-hive in the scripts and in the tests that start it by name.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"rbee-hive": main})
+}
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			for _, name := range []string{"RBEE_RUN_DIR", "RBEE_LOG_DIR", "RBEE_CATALOG_DIR"} {
+				env.Setenv(name, filepath.Join(env.WorkDir, name))
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+	})
+}
+
+// exits runs a program and checks its exit code: exits CODE PROGRAM ARGS...
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// machine is the directories and ports of one hive's machine.
+type machine struct {
+	dir string
+	env []string
+}
+
+// newMachine returns a machine without workers in its catalog. Whatever was started on it is killed when the test ends.
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	dir := t.TempDir()
+	first, last := leasePorts(t)
+	m := &machine{dir: dir, env: []string{
+		"RBEE_HIVE_ID=test", "RBEE_RUN_DIR=" + filepath.Join(dir, "run"), "RBEE_LOG_DIR=" + filepath.Join(dir, "logs"),
+		"RBEE_CATALOG_DIR=" + filepath.Join(dir, "catalog"), "RBEE_WORK_DIR=" + dir, fmt.Sprintf("RBEE_PORT_RANGE=%d-%d", first, last),
+		"RBEE_LOG_FORMAT=text", "NOTIFY_SOCKET=",
+	}}
+	t.Cleanup(func() { killWorkers(t, filepath.Join(dir, "run")) })
+	return m
+}
+
+// install puts a shell script into the catalog.
+func (m *machine) install(t *testing.T, name, script string) {
+	t.Helper()
+	entry := filepath.Join(m.dir, "catalog", name+"-v1.0.0-"+runtime.GOOS)
+	require.NoError(t, os.MkdirAll(entry, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(entry, name), []byte("#!/bin/sh\n"+script), 0o755))
+}
+
+// serve starts the hive of this machine.
+func (m *machine) serve(t *testing.T, env ...string) *proc {
+	t.Helper()
+	return startProc(t, append(m.env, env...), "rbee-hive", "serve")
+}
+
+// leasePorts returns ports for one hive that no other test of this machine is given: what is leased is the port before
+// them, until the test ends.
+func leasePorts(t *testing.T) (first, last int) {
+	t.Helper()
+	for lease := 20_000; lease < 32_000; lease += 50 {
+		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(lease))
+		if err == nil {
+			t.Cleanup(func() { listener.Close() })
+			return lease + 1, lease + 49
+		}
+	}
+	t.Fatal("every range of ports is leased")
+	return 0, 0
+}
+
+// killWorkers kills every worker that a hive with this run directory started, and returns when they have gone.
+func killWorkers(t *testing.T, dir string) {
+	t.Helper()
+	run, err := process.OpenRunDir(dir)
+	require.NoError(t, err)
+	workers, err := run.Workers()
+	require.NoError(t, err)
+	for _, id := range workers {
+		var record struct {
+			Process process.Started `json:"process"`
+		}
+		if run.ReadRecord(id, &record) != nil {
+			continue // it was never started
+		}
+		worker, err := process.Find(record.Process.Identity)
+		if errors.Is(err, process.ErrGone) {
+			continue
+		}
+		require.NoError(t, err)
+		if handle, err := os.FindProcess(worker.PID); err == nil {
+			_ = handle.Kill()
+		}
+		_, err = worker.Wait()
+		require.NoError(t, err)
+	}
+}

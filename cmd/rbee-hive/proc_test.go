@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// proc is a program that runs for a while, and what it has said on both streams.
+type proc struct {
+	t   *testing.T
+	cmd *exec.Cmd
+
+	mu      sync.Mutex
+	said    bytes.Buffer
+	changed chan struct{} // closed and replaced whenever more is said
+	ended   chan struct{}
+}
+
+// startProc starts a program, which is killed when the test ends if it still runs.
+func startProc(t *testing.T, env []string, name string, args ...string) *proc {
+	t.Helper()
+	p := &proc{t: t, cmd: exec.Command(name, args...), changed: make(chan struct{}), ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	})
+	return p
+}
+
+// Write takes what the program says.
+func (p *proc) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.said.Write(text)
+	close(p.changed)
+	p.changed = make(chan struct{})
+	return len(text), nil
+}
+
+func (p *proc) output() (string, chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said.String(), p.changed
+}
+
+// await returns the first match of a pattern and its groups, once the program has said it.
+func (p *proc) await(pattern string) []string {
+	p.t.Helper()
+	re, late := regexp.MustCompile("(?m)"+pattern), time.After(patience)
+	for {
+		said, changed := p.output()
+		if found := re.FindStringSubmatch(said); found != nil {
+			return found
+		}
+		select {
+		case <-changed:
+		case <-p.ended:
+			if said, _ := p.output(); !re.MatchString(said) {
+				p.t.Fatalf("it ended without saying %q:\n%s", pattern, said)
+			}
+		case <-late:
+			p.t.Fatalf("it does not say %q:\n%s", pattern, said)
+		}
+	}
+}
+
+// signal sends a signal to the program.
+func (p *proc) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
+		require.NoError(p.t, err)
+	}
+}
+
+// exit returns the program's exit code and all that it said, once it has ended.
+func (p *proc) exit() (code int, said string) {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(patience):
+		said, _ := p.output()
+		p.t.Fatalf("it does not end:\n%s", said)
+	}
+	said, _ = p.output()
+	return p.cmd.ProcessState.ExitCode(), said
+}

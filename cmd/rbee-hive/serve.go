@@ -1,0 +1,118 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rbee-keeper/hive/consumer"
+	"github.com/rbee-keeper/hive/internal/cli"
+	"github.com/rbee-keeper/hive/internal/natsconn"
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner"
+	"github.com/rbee-keeper/hive/spawner/devtree"
+)
+
+func serveCommand(version string) *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Take jobs and start workers until told to stop",
+		Long: `serve takes the jobs of this machine's hive until SIGTERM or SIGINT. It waits for NATS when NATS is away, and comes back
+by itself. Told to stop, it takes no more jobs, finishes those at work and ends; workers go on. Told twice, it ends at once.
+
+Once it takes jobs it prints one line on stdout and, below systemd, reports that it is ready.`,
+		Example: `  rbee-hive serve
+  rbee-hive serve --hive-id gpu-1 --server nats://queen.example:4222 --creds /etc/rbee/gpu-1.creds
+  RBEE_HIVE_ID=gpu-1 NATS_URL=nats://queen.example:4222 rbee-hive serve`,
+		Args: cobra.NoArgs,
+	}
+	s.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := s.check(); err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		err := serve(ctx, s, version, s.log.Logger(cmd.ErrOrStderr()), cmd.OutOrStdout())
+		return cli.UntilInterrupted(ctx, err)
+	}
+	return cmd
+}
+
+// serve runs the hive until ctx ends. What is wrong on this machine ends it before NATS is waited for.
+func serve(ctx context.Context, s settings, version string, log *slog.Logger, stdout io.Writer) error {
+	subjects, err := messages.NewSubjects(s.prefix)
+	if err != nil {
+		return cli.Usagef("--subject-prefix: %w", err)
+	}
+	devRoot, err := findDevRoot(s.devRoot, log)
+	if err != nil {
+		return err
+	}
+	var narrator *consumer.Narrator
+	connected := make(chan struct{}) // closed once the narrator is there or will never be
+	workers, err := spawner.New(spawner.Config{
+		HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
+		QueenURL: s.queenURL, Ports: s.ports.PortRange, Watch: s.watch, PassEnv: s.passEnv, Logger: log,
+		Exited: func(event messages.Event) {
+			<-connected
+			if narrator != nil {
+				narrator.Narrate(event)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer workers.Close()
+
+	nc, err := natsconn.Connect(ctx, s.nats, natsconn.Options{
+		Name: "rbee-hive " + s.hiveID, InboxPrefix: "_INBOX_hive-" + s.hiveID, Logger: log, Wait: true,
+	})
+	if err == nil {
+		defer nc.Close()
+		narrator = consumer.NewNarrator(nc, subjects, s.hiveID, log)
+	}
+	close(connected)
+	if err != nil {
+		return err
+	}
+
+	notify := newNotifier(ctx, log)
+	defer notify.stop()
+	return consumer.Run(ctx, nc, workers, consumer.Config{
+		HiveID: s.hiveID, Subjects: subjects, Version: version, Logger: log,
+		MaxJobs: s.maxJobs, MaxWaiting: orNone(s.maxWaiting), DrainTimeout: orNone(s.drainTimeout),
+		Ready: func() {
+			fmt.Fprintf(stdout, "rbee-hive %s ready: %s on %s\n", s.hiveID, subjects.Request(s.hiveID, messages.WorkerSpawn), nc.ConnectedUrlRedacted())
+			notify.ready()
+		},
+	})
+}
+
+// orNone returns what the consumer takes for n: there 0 means the default and less means none.
+func orNone[N int | time.Duration](n N) N {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// findDevRoot returns the Cargo workspace at or above dir, or at or above the working directory if dir is empty; there it
+// may also be missing.
+func findDevRoot(dir string, log *slog.Logger) (string, error) {
+	root, err := devtree.Root(cmp.Or(dir, "."))
+	switch {
+	case err == nil:
+		return root, nil
+	case dir == "":
+		log.Debug("no development tree", "err", err)
+		return "", nil
+	}
+	return "", fmt.Errorf("--dev-root: %w", err)
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/rbee-keeper/hive/internal/cli"
+	"github.com/rbee-keeper/hive/internal/natsconn"
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/queen"
+)
+
+// fleet is the flags that say which fleet to talk to, and how to log.
+type fleet struct {
+	nats   natsconn.Config
+	prefix string
+	log    *cli.Log
+}
+
+// addFlags adds the flags to a command that talks to hives.
+func (f *fleet) addFlags(cmd *cobra.Command) {
+	cli.Section(cmd, "NATS", func(fs *pflag.FlagSet) {
+		f.nats.AddFlags(fs)
+		fs.StringVar(&f.prefix, "subject-prefix", messages.DefaultPrefix, "`words` that every subject begins with")
+	})
+	cli.Section(cmd, "Log", func(fs *pflag.FlagSet) { f.log = cli.AddLog(fs, slog.LevelWarn) })
+	cli.Variables(cmd.Flags(), natsconn.Variables)
+	cli.Variables(cmd.Flags(), map[string]string{"subject-prefix": "RBEE_SUBJECT_PREFIX"})
+}
+
+// client connects and returns a client of the fleet, the names of its subjects, and what closes the connection.
+func (f *fleet) client(cmd *cobra.Command) (*queen.Client, messages.Subjects, func(), error) {
+	subjects, err := messages.NewSubjects(f.prefix)
+	if err != nil {
+		return nil, subjects, nil, cli.Usagef("--subject-prefix: %w", err)
+	}
+	if err := f.nats.Validate(); err != nil {
+		return nil, subjects, nil, cli.Exit(cli.ExitUsage, err)
+	}
+	nc, err := natsconn.Connect(cmd.Context(), f.nats, natsconn.Options{Name: cmd.CommandPath(), Logger: f.log.Logger(cmd.ErrOrStderr())})
+	if err != nil {
+		return nil, subjects, nil, err
+	}
+	return queen.New(nc, queen.Config{Subjects: subjects}), subjects, nc.Close, nil
+}
+
+// noHive says that nobody answered at all, and what to do about it.
+func (f *fleet) noHive(subjects messages.Subjects) error {
+	return cli.Exit(cli.ExitNoHive, fmt.Errorf("no hive answers below %s at %s: start one with `rbee-hive serve` on its machine, or try it here with `rbee dev`",
+		subjects.Prefix(), f.nats))
+}

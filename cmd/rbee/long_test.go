@@ -1,0 +1,215 @@
+//go:build unix
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/internal/devstack"
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// startStack starts a fleet with a worker installed and returns it with the variables that lead to it.
+func startStack(t *testing.T) (stack *devstack.Stack, dir string, env []string) {
+	t.Helper()
+	dir = t.TempDir()
+	require.NoError(t, devstack.Install(dir, llmWorker, workerVersion))
+	first, last, release := leasePorts()
+	t.Cleanup(release)
+	stack, err := devstack.Start(t.Context(), devstack.Config{Dir: dir, Ports: devstack.Ports(first, last)})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		killWorkers(t.Fatalf, filepath.Join(dir, "run"))
+		require.NoError(t, stack.Stop())
+	})
+	return stack, dir, []string{"NATS_URL=" + stack.NATSURL(), "RBEE_QUEEN_URL=" + stack.QueenURL()}
+}
+
+func TestWatchFollowsUntilInterrupted(t *testing.T) {
+	t.Parallel()
+	_, _, env := startStack(t)
+	all := startProc(t, env, "rbee", "watch")
+	all.await(`^watching rbee\.v1\.narration\.\*\.\*\.\* \(Ctrl-C ends it\)$`)
+	lines := startProc(t, env, "rbee", "watch", "-o", "json", "--action", string(messages.ActionSpawned), "--hive", "local")
+	lines.await(`^watching rbee\.v1\.narration\.local\.\*\.worker_spawned`)
+
+	code, said := startProc(t, env, "rbee", "spawn", "--model", "tiny", "--worker-id", "worker-w").exit()
+	require.Equal(t, 0, code, said)
+
+	all.await(`^\d\d:\d\d:\d\d local 🚀 Spawning worker 'worker-w' for model 'tiny'`)
+	all.await(`^\d\d:\d\d:\d\d local ✅ Worker spawned: worker-w`)
+	line := lines.await(`^\{.*\}$`)[0]
+	event, err := messages.DecodeEvent([]byte(line))
+	require.NoError(t, err)
+	require.Equal(t, messages.ActionSpawned, event.Action)
+	require.Equal(t, "worker-w", event.WorkerID)
+
+	for _, watch := range []*proc{all, lines} {
+		watch.signal(os.Interrupt)
+		code, said := watch.exit()
+		require.Equal(t, 0, code, said)
+	}
+}
+
+func TestSpawnInterrupted(t *testing.T) {
+	t.Parallel()
+	_, dir, env := startStack(t)
+	entry := filepath.Join(devstack.CatalogDir(dir), "slow-v1.0.0-"+runtime.GOOS)
+	require.NoError(t, os.Mkdir(entry, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(entry, "slow"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755))
+
+	spawn := startProc(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--ready", "--job-id", "job-slow")
+	spawn.await(`^✅ Worker '.*' spawned`)
+	spawn.signal(os.Interrupt)
+	code, said := spawn.exit()
+	require.Equal(t, 130, code, said)
+	require.Contains(t, said, "rbee: interrupted while the hive had the job; its worker may run all the same: ask again with --job-id job-slow")
+
+	spawn = startProc(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--ready", "--timeout", "200ms")
+	code, said = spawn.exit()
+	require.Equal(t, 1, code, said)
+	require.Contains(t, said, "not_ready: ")
+}
+
+func TestQueenKeepsTheRegistry(t *testing.T) {
+	t.Parallel()
+	queen := startProc(t, nil, "rbee", "queen", "--listen", "127.0.0.1:0")
+	url := queen.await(`^queen ready: (http://127\.0\.0\.1:\d+)$`)[1]
+	beat := messages.Heartbeat{Worker: messages.WorkerInfo{ID: "worker-q", ModelID: "tiny", Port: 9001, Status: messages.StatusBusy}}
+	body, err := beat.Encode()
+	require.NoError(t, err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+messages.HeartbeatPath, strings.NewReader(string(body)))
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, http.StatusNoContent, resp.StatusCode)
+
+	code, said := startProc(t, nil, "rbee", "workers", "--queen-url", url).exit()
+	require.Equal(t, 0, code, said)
+	require.Regexp(t, `(?m)^worker-q +busy +tiny +- +- +- +9001 +0 +\ds ago$`, said)
+
+	code, said = startProc(t, nil, "rbee", "queen", "--listen", strings.TrimPrefix(url, "http://")).exit()
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "is taken: stop what listens there, or pass another --listen")
+
+	queen.signal(syscall.SIGTERM)
+	code, said = queen.exit()
+	require.Equal(t, 0, code, said)
+}
+
+func TestDevRunsAFleetAndFindsItsWorkersAgain(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	first, last, release := leasePorts()
+	t.Cleanup(release)
+	args := []string{
+		"dev", "--state-dir", dir, "--nats-port", "0", "--queen-port", "0", "--llm-worker", llmWorker,
+		"--port-range", fmt.Sprintf("%d-%d", first, last),
+	}
+	t.Cleanup(func() { killWorkers(t.Fatalf, filepath.Join(dir, "run")) })
+
+	dev := startProc(t, nil, "rbee", args...)
+	dev.await(`^rbee dev is ready\. NATS, a queen and the hive 'local' run in this process\.$`)
+	export := dev.await(`^  export (NATS_URL=\S+) (RBEE_QUEEN_URL=\S+)$`)
+	dev.await(`^Ctrl-C stops it\.$`)
+	env := export[1:]
+	result := spawnJSON(t, env)
+	dev.await(`^\d\d:\d\d:\d\d ✅ Worker spawned: worker-d`)
+	worker, err := os.FindProcess(result.PID)
+	require.NoError(t, err)
+
+	code, said := startProc(t, nil, "rbee", args...).exit()
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "another fleet runs in this state directory")
+
+	port := env[0][strings.LastIndex(env[0], ":")+1:]
+	code, said = startProc(t, nil, "rbee", "dev", "--state-dir", t.TempDir(), "--nats-port", port).exit()
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "ports are set by --nats-port ("+port+") and --queen-port (8500)")
+
+	dev.signal(os.Interrupt)
+	code, said = dev.exit()
+	require.Equal(t, 0, code, said)
+	require.Regexp(t, fmt.Sprintf(`(?m)^  worker-d  pid %d  port %d  tiny$`, result.PID, result.Port), said)
+	require.NoError(t, worker.Signal(syscall.Signal(0)), "the worker goes on")
+
+	dev = startProc(t, nil, "rbee", args...)
+	env = dev.await(`^  export (NATS_URL=\S+) (RBEE_QUEEN_URL=\S+)$`)[1:]
+	again := spawnJSON(t, env)
+	require.Equal(t, result.PID, again.PID)
+	require.True(t, again.Replayed)
+	require.NoError(t, worker.Signal(syscall.SIGTERM))
+	dev.await(`^\d\d:\d\d:\d\d Worker 'worker-d' \(PID: \d+\) `)
+}
+
+// spawnJSON spawns the worker worker-d and returns the answer.
+func spawnJSON(t *testing.T, env []string) messages.Result {
+	t.Helper()
+	code, said := startProc(t, env, "rbee", "spawn", "--model", "tiny", "--worker-id", "worker-d", "--job-id", "job-d", "-q", "-o", "json", "--ready").exit()
+	require.Equal(t, 0, code, said)
+	var result messages.Result
+	require.NoError(t, json.Unmarshal([]byte(said), &result))
+	return result
+}
+
+var spawnedPID = regexp.MustCompile(`spawned \(PID: (\d+),`)
+
+// However the demo ends, nothing of it is left: no worker, no file.
+func TestDemoClearsAway(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		at     string
+		signal os.Signal
+		times  int
+		code   int
+	}{
+		"interrupted at its start":         {`^1\. `, os.Interrupt, 1, 130},
+		"interrupted while it spawns":      {`^   🚀 `, os.Interrupt, 1, 130},
+		"interrupted while it loads":       {`^4\. `, os.Interrupt, 1, 130},
+		"terminated while it answers":      {`^   > `, syscall.SIGTERM, 1, 130},
+		"hung up on while it answers":      {`^   > `, syscall.SIGHUP, 1, 130},
+		"its reader gone":                  {`^   > `, syscall.SIGPIPE, 1, 1},
+		"interrupted while it restarts":    {`^7\. `, os.Interrupt, 1, 130},
+		"interrupted twice while it loads": {`^4\. `, os.Interrupt, 2, 130},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tmp := t.TempDir()
+			demo := startProc(t, []string{"TMPDIR=" + tmp}, "rbee", "demo", "--llm-worker", llmWorker)
+			demo.await(test.at)
+			for range test.times {
+				demo.signal(test.signal)
+			}
+			code, said := demo.exit()
+			require.Equal(t, test.code, code, said)
+			left, err := os.ReadDir(tmp)
+			require.NoError(t, err)
+			require.Empty(t, left)
+			if found := spawnedPID.FindStringSubmatch(said); found != nil {
+				requireGone(t, found[1])
+			}
+		})
+	}
+}
+
+// requireGone checks that no process with that id is our worker.
+func requireGone(t *testing.T, pid string) {
+	t.Helper()
+	cmdline, err := os.ReadFile("/proc/" + pid + "/cmdline")
+	if err == nil {
+		require.NotContains(t, string(cmdline), "worker-demo")
+	}
+}

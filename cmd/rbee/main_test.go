@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/internal/devstack"
+	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// llmWorker is the real worker, built once for all tests.
+var llmWorker string
+
+// TestMain lets this binary play rbee in the scripts and in the tests that start it by name.
+func TestMain(m *testing.M) {
+	testscript.Main(built{m}, map[string]func(){"rbee": main})
+}
+
+// built builds the worker before the tests run; the processes that play rbee do not.
+type built struct{ *testing.M }
+
+func (b built) Run() int {
+	dir, err := os.MkdirTemp("", "rbee-test-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	llmWorker = filepath.Join(dir, "llm-worker")
+	build := exec.Command("go", "build", "-o", llmWorker, "../llm-worker")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build llm-worker: %v\n%s", err, out)
+		return 1
+	}
+	return b.M.Run()
+}
+
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("LLM_WORKER", llmWorker)
+			env.Setenv("GOOS", runtime.GOOS)
+			env.Setenv("NATS_URL", "nats://127.0.0.1:"+deafPort())
+			env.Setenv("RBEE_QUEEN_URL", "http://127.0.0.1:"+deafPort())
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"fleet": runFleet, "broker": runBroker, "exits": exits,
+		},
+	})
+}
+
+// runFleet starts NATS, a queen and the hive "local", with the worker installed, for the rest of the script.
+func runFleet(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.MkAbs("fleet")
+	ts.Check(devstack.Install(dir, llmWorker, workerVersion))
+	first, last, release := leasePorts()
+	ts.Defer(release)
+	stack, err := devstack.Start(context.Background(), devstack.Config{Dir: dir, Version: "v9.9.9", Ports: devstack.Ports(first, last)})
+	ts.Check(err)
+	ts.Defer(func() {
+		killWorkers(ts.Fatalf, filepath.Join(dir, "run"))
+		ts.Check(stack.Stop())
+	})
+	ts.Setenv("NATS_URL", stack.NATSURL())
+	ts.Setenv("RBEE_QUEEN_URL", stack.QueenURL())
+	ts.Setenv("CATALOG", devstack.CatalogDir(dir))
+}
+
+// runBroker starts a NATS server without any hive.
+func runBroker(ts *testscript.TestScript, _ bool, _ []string) {
+	server, err := natsd.Start(natsd.Config{})
+	ts.Check(err)
+	ts.Defer(server.Shutdown)
+	ts.Setenv("NATS_URL", server.URL())
+}
+
+// exits runs a program and checks its exit code: exits CODE PROGRAM ARGS...
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// leasePorts returns ports for one hive that no other test of this machine is given: what is leased is the port before
+// them, until release.
+func leasePorts() (first, last int, release func()) {
+	for lease := 20_000; lease < 32_000; lease += 50 {
+		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(lease))
+		if err == nil {
+			return lease + 1, lease + 49, func() { listener.Close() }
+		}
+	}
+	panic("every range of ports is leased")
+}
+
+// deafPort returns a port on which nobody listens.
+func deafPort() string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer listener.Close()
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+}
+
+// killWorkers kills every worker that a hive with this run directory started, and returns when they have gone.
+func killWorkers(fail func(string, ...any), dir string) {
+	run, err := process.OpenRunDir(dir)
+	if err != nil {
+		fail("%v", err)
+	}
+	workers, err := run.Workers()
+	if err != nil {
+		fail("%v", err)
+	}
+	for _, id := range workers {
+		var record struct {
+			Process process.Started `json:"process"`
+		}
+		if run.ReadRecord(id, &record) != nil {
+			continue // it was never started
+		}
+		worker, err := process.Find(record.Process.Identity)
+		if errors.Is(err, process.ErrGone) {
+			continue
+		}
+		if err != nil {
+			fail("%v", err)
+		}
+		if handle, err := os.FindProcess(worker.PID); err == nil {
+			_ = handle.Kill()
+		}
+		if _, err := worker.Wait(); err != nil {
+			fail("%v", err)
+		}
+	}
+}
+
+func TestDescribePaths(t *testing.T) {
+	t.Parallel()
+	require.True(t, filepath.IsAbs(besideRbee("llm-worker")))
+	require.Contains(t, stateDir(), filepath.Join("rbee", "dev"))
+}

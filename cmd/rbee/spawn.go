@@ -1,0 +1,188 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/rbee-keeper/hive/internal/cli"
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/queen"
+)
+
+// How long `rbee spawn` waits, unless told otherwise: for a process that runs, and for a model that is loaded.
+const (
+	spawnTimeout = 30 * time.Second
+	readyTimeout = 10 * time.Minute
+	// answerTime is how long the hive may take to say that the time is over, which tells more than silence.
+	answerTime = 2 * time.Second
+)
+
+// spawnFlags is what `rbee spawn` is told.
+type spawnFlags struct {
+	fleet
+	job     messages.Job
+	ready   bool
+	timeout time.Duration // 0: by default
+	quiet   bool
+	output  *cli.Output
+
+	told bool // the narration has told that the job failed
+}
+
+func spawnCommand() *cobra.Command {
+	var f spawnFlags
+	cmd := &cobra.Command{
+		Use:   "spawn --model MODEL",
+		Short: "Start a worker on a hive",
+		Long: `spawn asks a hive to start a worker for a model on a device, shows on stderr what the hive tells meanwhile, and prints the
+result on stdout. Without --hive it asks the only hive that there is.
+
+With -o json the answer is printed as it came over the wire, also when the hive failed the job. Asking again with the
+same --job-id is safe: the same job never starts a second worker.`,
+		Example: `  rbee spawn --model meta-llama/Llama-3-8b
+  rbee spawn --hive gpu-1 --model meta-llama/Llama-3-8b --device cuda:0 --ready
+  rbee spawn --model tiny --port 9001 -o json | jq .pid`,
+		Args: cobra.NoArgs,
+	}
+	cli.Section(cmd, "Job", func(fs *pflag.FlagSet) {
+		fs.StringVar(&f.job.Model, "model", "", "`model` to serve: a name or a path on the hive's machine (required)")
+		fs.StringVar(&f.job.Device, "device", "cpu", "`device` to serve it on: cpu, cuda:N or metal")
+		fs.StringVar(&f.job.HiveID, "hive", "", "`id` of the hive (default the only one that answers)")
+		fs.IntVar(&f.job.Port, "port", 0, "TCP `port` of the worker; 0 is a free one of the hive's range")
+		fs.StringVar(&f.job.WorkerID, "worker-id", "", "`id` of the worker (default made from hive and job)")
+		fs.StringVar(&f.job.JobID, "job-id", "", "`id` of the job (default a fresh one)")
+		fs.StringVar(&f.job.Worker, "worker", "", "`name` in the hive's catalog (default the device's own worker)")
+		fs.StringVar(&f.job.Version, "version", "", "`version` in the hive's catalog (default the highest)")
+		fs.StringVar(&f.job.QueenURL, "queen-url", "", "`URL` where the worker sends heartbeats (default the hive's setting)")
+		fs.BoolVar(&f.ready, "ready", false, "wait until the worker serves, not only until its process runs")
+		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default 30s, with --ready 10m)")
+		fs.BoolVarP(&f.quiet, "quiet", "q", false, "show no narration")
+	})
+	f.output = cli.AddOutput(cmd)
+	f.addFlags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("device", cobra.FixedCompletions([]string{"cpu", "cuda:0", "metal"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd) }
+	return cmd
+}
+
+// run sends the job and prints what came of it.
+func (f *spawnFlags) run(cmd *cobra.Command) error {
+	if err := f.complete(time.Now()); err != nil {
+		return err
+	}
+	client, subjects, done, err := f.client(cmd)
+	if err != nil {
+		return err
+	}
+	defer done()
+	hive, err := f.chooseHive(cmd.Context(), client, subjects)
+	if err != nil {
+		return err
+	}
+	var narrate func(messages.Event)
+	if !f.quiet {
+		out := newNarrator(cmd.ErrOrStderr(), nil)
+		narrate = func(e messages.Event) {
+			out.tell(e)
+			f.told = f.told || e.Action == messages.ActionSpawnFailed
+		}
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout+answerTime)
+	defer cancel()
+	result, err := client.Spawn(ctx, hive, f.job, narrate)
+	if err != nil {
+		return f.explain(cmd, result, err)
+	}
+	return f.print(cmd.OutOrStdout(), result)
+}
+
+// complete fills the job with what follows from the flags, and refuses one that no hive would take.
+func (f *spawnFlags) complete(now time.Time) error {
+	switch {
+	case f.job.Model == "":
+		return cli.Usagef("--model is missing: name the model to serve, like meta-llama/Llama-3-8b")
+	case f.timeout < 0:
+		return cli.Usagef("--timeout: is %s; use more than 0", f.timeout)
+	}
+	f.job.Operation = messages.WorkerSpawn
+	f.job.JobID = cmp.Or(f.job.JobID, messages.NewJobID())
+	if f.ready {
+		f.timeout = cmp.Or(f.timeout, readyTimeout)
+		f.job.Wait, f.job.ReadyTimeoutMS = messages.WaitReady, max(f.timeout.Milliseconds(), 1)
+	}
+	f.timeout = cmp.Or(f.timeout, spawnTimeout)
+	f.job.Deadline = now.Add(f.timeout).UTC()
+	if err := f.job.Validate(); err != nil {
+		text := messages.AsError(err).Message
+		return cli.Usagef("--%s", strings.Replace(strings.Replace(text, "_", "-", 1), "hive-id", "hive", 1))
+	}
+	return nil
+}
+
+// chooseHive returns the hive that was named, or the only one that answers.
+func (f *spawnFlags) chooseHive(ctx context.Context, client *queen.Client, subjects messages.Subjects) (string, error) {
+	if f.job.HiveID != "" {
+		return f.job.HiveID, nil
+	}
+	hives, err := client.Hives(ctx)
+	if err != nil {
+		return "", err
+	}
+	ids := hiveIDs(hives)
+	switch len(ids) {
+	case 0:
+		return "", f.noHive(subjects)
+	case 1:
+		return ids[0], nil
+	}
+	return "", cli.Usagef("%d hives answer: choose one with --hive: %s", len(ids), strings.Join(ids, ", "))
+}
+
+// hiveIDs returns the ids of hives, each once, in order.
+func hiveIDs(hives []queen.Hive) []string {
+	var ids []string
+	for _, hive := range hives {
+		if !slices.Contains(ids, hive.ID) {
+			ids = append(ids, hive.ID)
+		}
+	}
+	return ids
+}
+
+// print writes the result.
+func (f *spawnFlags) print(w io.Writer, r messages.Result) error {
+	if f.output.JSON() {
+		line, err := r.Encode()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "%s\n", line)
+		return err
+	}
+	from := r.Source
+	if r.Version != "" {
+		from += ", version " + r.Version
+	}
+	if r.Replayed {
+		from += "; it ran before this job"
+	}
+	return cli.Table(w,
+		[]string{"worker", cli.Printable(r.WorkerID)},
+		[]string{"hive", cli.Printable(r.HiveID)},
+		[]string{"pid", fmt.Sprint(r.PID)},
+		[]string{"port", fmt.Sprint(r.Port)},
+		[]string{"device", cli.Printable(r.Device)},
+		[]string{"model", cli.Printable(r.Model)},
+		[]string{"binary", cli.Printable(r.BinaryPath) + " (" + cli.Printable(from) + ")"},
+		[]string{"log", cli.Printable(r.LogPath)},
+		[]string{"job", cli.Printable(r.JobID)},
+	)
+}

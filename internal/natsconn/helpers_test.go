@@ -1,0 +1,63 @@
+package natsconn
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/nats-io/nkeys"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/internal/natsd"
+)
+
+// guardedServer starts a server that knows alice, whose password is "right", and the NKey in the file seed.
+func guardedServer(t *testing.T) (server, seed string) {
+	t.Helper()
+	pair, err := nkeys.CreateUser()
+	require.NoError(t, err)
+	public, err := pair.PublicKey()
+	require.NoError(t, err)
+	secret, err := pair.Seed()
+	require.NoError(t, err)
+	conf := write(t, "nats.conf", fmt.Sprintf(`authorization { users: [{user: alice, password: right}, {nkey: %s}] }`, public))
+	return serve(t, natsd.Config{ConfigFile: conf}).URL(), write(t, "seed.nk", string(secret))
+}
+
+func serve(t *testing.T, cfg natsd.Config) *natsd.Server {
+	t.Helper()
+	server, err := natsd.Start(cfg)
+	require.NoError(t, err)
+	t.Cleanup(server.Shutdown)
+	return server
+}
+
+// deafPort returns a port on which nobody listens.
+func deafPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
+func withUser(server, user, password string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		panic(err)
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
