@@ -1,0 +1,58 @@
+package archtest
+
+// Import paths of other modules; each allows its packages below, too.
+const (
+	natsGo      = "github.com/nats-io/nats.go"
+	nkeys       = "github.com/nats-io/nkeys"
+	natsContext = "github.com/synadia-io/orbit.go/natscontext"
+	natsServer  = "github.com/nats-io/nats-server/v2"
+	uuid        = "github.com/google/uuid"
+	semver      = "github.com/Masterminds/semver/v3"
+	toml        = "github.com/BurntSushi/toml"
+	cobra       = "github.com/spf13/cobra"
+	pflag       = "github.com/spf13/pflag"
+	tint        = "github.com/lmittmann/tint"
+	systemd     = "github.com/coreos/go-systemd/v22"
+	testify     = "github.com/stretchr/testify"
+	sys         = "golang.org/x/sys"
+	term        = "golang.org/x/term"
+)
+
+// Rooms says for each package what its files, tests left out, may import: "std" is the standard library, "*" anything,
+// a path below this module one package of ours ("/..." behind it: all below it), and any other path that module.
+func Rooms() map[string][]string {
+	return map[string][]string{
+		"messages": {"std", uuid},
+
+		"spawner":         {"std", "messages", "spawner/..."},
+		"spawner/device":  {"std"},
+		"spawner/binary":  {"std", sys},
+		"spawner/catalog": {"std", "spawner/binary", semver},
+		"spawner/devtree": {"std", "spawner/binary", toml},
+		"spawner/process": {"std", sys},
+
+		"consumer": {"std", "messages", natsGo},
+		"queen":    {"std", "messages", natsGo},
+
+		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "messages", "internal/cli", "internal/natsconn", natsGo, cobra, pflag, systemd},
+		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", natsGo, cobra, pflag, term},
+		"cmd/llm-worker": {"std"},
+
+		"internal/cli":      {"std", cobra, pflag, tint, term},
+		"internal/natsconn": {"std", natsGo, nkeys, natsContext, cobra, pflag},
+		"internal/natsd":    {"std", natsServer, natsGo},
+		"internal/devstack": {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
+		"internal/natstest": {"std", "internal/natsd", natsGo, testify},
+		"internal/archtest": {"std"},
+		"internal/bench":    {"*"},
+	}
+}
+
+// Unreachable says what no command may depend on, directly or not, each with the commands that may after all.
+func Unreachable() map[string][]string {
+	return map[string][]string{
+		"testing":  nil,
+		testify:    nil,
+		natsServer: {"cmd/rbee"}, // for dev and demo
+	}
+}
