@@ -82,6 +82,7 @@ func (h *hive) drain(ctx context.Context, interrupt context.CancelCauseFunc, svc
 	if h.started {
 		h.sayDraining(inFlight)
 	}
+	h.line.clear()
 	err := h.finish(interrupt)
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)

@@ -160,10 +160,16 @@ type wire struct {
 	heard chan *nats.Msg
 }
 
-func tap(tb testing.TB, url string, opts ...nats.Option) *wire {
+func tap(tb testing.TB, url string) *wire {
 	tb.Helper()
-	w := &wire{nc: dial(tb, url, opts...), heard: make(chan *nats.Msg, 1<<16)}
-	_, err := w.nc.ChanSubscribe(">", w.heard)
+	return listen(tb, url, ">")
+}
+
+// listen is tap for the subjects of a filter. Who hears everything is a responder to every request.
+func listen(tb testing.TB, url, filter string) *wire {
+	tb.Helper()
+	w := &wire{nc: dial(tb, url), heard: make(chan *nats.Msg, 1<<16)}
+	_, err := w.nc.ChanSubscribe(filter, w.heard)
 	require.NoError(tb, err)
 	require.NoError(tb, w.nc.Flush())
 	return w

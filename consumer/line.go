@@ -81,19 +81,26 @@ func (l *line) leave(p *place, verdict error) {
 	close(p.turn)
 }
 
-// close refuses the jobs in line and all to come with errClosed and returns how many are in flight. When those have
-// ended, idle is closed. It must be called once.
+// close refuses all jobs to come with errClosed and returns how many are in flight. When those have ended, idle is closed.
 func (l *line) close() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = true
+	if !l.closed {
+		l.closed = true
+		if l.inFlight == 0 {
+			close(l.idle)
+		}
+	}
+	return l.inFlight
+}
+
+// clear refuses the jobs in line with errClosed.
+func (l *line) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for l.waiting.Len() > 0 {
 		l.leave(l.waiting.Front().Value.(*place), errClosed)
 	}
-	if l.inFlight == 0 {
-		close(l.idle)
-	}
-	return l.inFlight
 }
 
 // load returns how many jobs are in flight and how many are in line.
@@ -138,7 +145,7 @@ func (l *line) release(p *place) {
 		return
 	}
 	p.slot = false
-	if next := l.waiting.Front(); next != nil {
+	if next := l.waiting.Front(); next != nil && !l.closed {
 		l.give(next.Value.(*place))
 		return
 	}
