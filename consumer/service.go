@@ -15,9 +15,6 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 )
 
-// serviceName is the name under which every hive is found: `nats micro info rbee-hive`.
-const serviceName = "rbee-hive"
-
 // versionPattern is what a semantic version is (semver.org); micro takes no other.
 var versionPattern = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
 	`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
@@ -46,11 +43,12 @@ type stats struct {
 // that there is no such hive. The queue group makes sure that of two processes of one hive only one runs a job.
 func (h *hive) subscribe(ctx context.Context) (micro.Service, error) {
 	svc, err := micro.AddService(h.nc, micro.Config{
-		Name:        serviceName,
+		Name:        messages.ServiceName,
 		Version:     semanticVersion(h.Version),
 		Description: "starts the workers of one machine",
 		Metadata: map[string]string{
-			"hive_id": h.HiveID, "platform": platform, "version": h.Version, "prefix": h.Subjects.Prefix(),
+			messages.MetaHiveID: h.HiveID, messages.MetaPlatform: platform, messages.MetaVersion: h.Version,
+			messages.MetaPrefix: h.Subjects.Prefix(),
 		},
 		StatsHandler: func(*micro.Endpoint) any { return h.stats() },
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
@@ -58,7 +56,7 @@ func (h *hive) subscribe(ctx context.Context) (micro.Service, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("add service %s: %w", serviceName, err)
+		return nil, fmt.Errorf("add service %s: %w", messages.ServiceName, err)
 	}
 	handler := micro.HandlerFunc(func(req micro.Request) { h.accept(ctx, req) })
 	err = svc.AddEndpoint("jobs", handler, micro.WithEndpointSubject(h.subject()), micro.WithEndpointQueueGroup(h.HiveID))

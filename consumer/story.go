@@ -41,8 +41,10 @@ const (
 
 func (h *hive) story(job messages.Job) *story {
 	n := h.narrator
-	return &story{narrator: n, courier: h.courier, job: job.JobID, worker: job.WorkerID, subject: n.jobSubject(job.JobID), attempt: 1,
-		held: make([]heldEvent, 0, eventsPerJob), text: make([]byte, 0, textPerJob)}
+	return &story{
+		narrator: n, courier: h.courier, job: job.JobID, worker: job.WorkerID, subject: n.jobSubject(job.JobID), attempt: 1,
+		held: make([]heldEvent, 0, eventsPerJob), text: make([]byte, 0, textPerJob),
+	}
 }
 
 // tell publishes one step of the job. An event that comes after the end, or claims to be it, is dropped.

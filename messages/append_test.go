@@ -47,8 +47,8 @@ func fill(t *rapid.T, v reflect.Value) {
 		if v.Type() == reflect.TypeFor[Fields]() && rapid.Bool().Draw(t, "no fields") {
 			return
 		}
-		for i := range v.NumField() {
-			fill(t, v.Field(i))
+		for _, field := range v.Fields() {
+			fill(t, field)
 		}
 	case reflect.String:
 		v.SetString(text.Draw(t, "text"))

@@ -84,7 +84,7 @@ func Errorf(code Code, format string, args ...any) *Error {
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
 // Is reports whether target is the code of e.
-func (e *Error) Is(target error) bool { return target == e.Code }
+func (e *Error) Is(target error) bool { return e != nil && target == e.Code }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }

@@ -14,15 +14,6 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 )
 
-// A hive is a NATS service of this name, with these keys in its metadata.
-const (
-	serviceName  = "rbee-hive"
-	metaHiveID   = "hive_id"
-	metaPlatform = "platform"
-	metaVersion  = "version"
-	metaPrefix   = "prefix"
-)
-
 const (
 	// longest is how long hives are listened for at most.
 	longest = 300 * time.Millisecond
@@ -62,7 +53,7 @@ func (c *Client) Hives(ctx context.Context) ([]Hive, error) {
 
 // discover returns the hives that answer until it is quiet, sorted. The end of ctx ends it without an error.
 func (c *Client) discover(ctx context.Context) ([]Hive, error) {
-	subject, err := micro.ControlSubject(micro.PingVerb, serviceName, "")
+	subject, err := micro.ControlSubject(micro.PingVerb, messages.ServiceName, "")
 	if err != nil {
 		return nil, err
 	}
@@ -121,11 +112,11 @@ func (c *Client) hive(data []byte) (Hive, bool) {
 		return Hive{}, false
 	}
 	meta := ping.Metadata
-	if meta[metaPrefix] != c.subjects.Prefix() || messages.CheckID(meta[metaHiveID]) != nil {
+	if meta[messages.MetaPrefix] != c.subjects.Prefix() || messages.CheckID(meta[messages.MetaHiveID]) != nil {
 		return Hive{}, false
 	}
 	return Hive{
-		ID: meta[metaHiveID], Platform: meta[metaPlatform], Version: cmp.Or(meta[metaVersion], ping.Version), ServiceID: ping.ID,
+		ID: meta[messages.MetaHiveID], Platform: meta[messages.MetaPlatform], Version: cmp.Or(meta[messages.MetaVersion], ping.Version), ServiceID: ping.ID,
 	}, true
 }
 

@@ -63,10 +63,11 @@ func (s *Spawner) locate(job messages.Job, worker device.WorkerType) (located, [
 
 // search is one look for a binary, with what it met on the way.
 type search struct {
-	name   string
-	tried  []string
-	broken []catalog.Broken
-	unfit  error // the first binary that is there and cannot be started
+	name      string
+	tried     []string
+	installed []string // versions in the catalog that the job does not ask for
+	broken    []catalog.Broken
+	unfit     error // the first binary that is there and cannot be started
 }
 
 func (s *search) inCatalog(c *catalog.Catalog, version string) (located, bool) {
@@ -80,6 +81,7 @@ func (s *search) inCatalog(c *catalog.Catalog, version string) (located, bool) {
 	}
 	if missing, ok := errors.AsType[*catalog.NotFoundError](err); ok {
 		s.tried = append(s.tried, missing.Tried...)
+		s.installed = missing.Installed
 	} else {
 		s.unfit = err
 	}
@@ -103,18 +105,25 @@ func (s *search) inDevTree(root string) (located, bool) {
 
 // failure says why nothing was found: a binary that is there and unfit says more than a list of places.
 func (s *search) failure(version string) error {
-	var e *messages.Error
-	switch {
-	case s.unfit != nil:
-		e = messages.Errorf(messages.BinaryInvalid, "%w", s.unfit)
-	case version != "":
-		e = messages.Errorf(messages.WorkerNotInstalled, "%s version %s is not installed", s.name, version)
-	default:
-		e = messages.Errorf(messages.WorkerNotInstalled, "%s is not installed", s.name)
+	if s.unfit != nil {
+		e := messages.Errorf(messages.BinaryInvalid, "%w", s.unfit)
+		e.Tried = s.tried
+		return e
 	}
+	what := s.name
+	if version != "" {
+		what += " version " + version
+	}
+	text := what + " is not installed"
+	if len(s.installed) > 0 {
+		text += "; these versions are: " + strings.Join(s.installed, ", ")
+	}
+	if len(s.tried) > 0 {
+		text += "; looked for " + strings.Join(s.tried, ", ")
+	} else {
+		text += "; the hive has no catalog (--catalog-dir) and no development tree (--dev-root)"
+	}
+	e := messages.Errorf(messages.WorkerNotInstalled, "%s", text)
 	e.Tried = s.tried
-	if e.Code == messages.WorkerNotInstalled {
-		e.Message += "; looked for " + strings.Join(s.tried, ", ")
-	}
 	return e
 }

@@ -3,6 +3,7 @@ package spawner
 import (
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -51,8 +52,12 @@ func logTail(path string, from int64) []string {
 	return lines
 }
 
-// printable returns the line as valid UTF-8 without control characters, cut where it is very long.
+// escape matches what a program sends to colour a terminal (ECMA-48 control sequences and operating system commands).
+var escape = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|\\][^\x07\x1b]*(\x07|\x1b\\\\)?)")
+
+// printable returns the line as valid UTF-8 without colours and control characters, cut where it is very long.
 func printable(line string) string {
+	line = escape.ReplaceAllString(line, "")
 	if len(line) > lineBytes {
 		line = line[:lineBytes] + "…"
 	}

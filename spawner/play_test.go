@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 
 // play is a worker that behaves as its model says: a verb, and after a colon what it takes.
 func play(model, port string) int {
+	time.AfterFunc(2*time.Minute, func() { os.Exit(1) }) // should the test be killed before it can end its workers
 	fmt.Println("playing", model)
 	verb, arg, _ := strings.Cut(model, ":")
 	switch verb {
@@ -49,6 +50,9 @@ func play(model, port string) int {
 		for {
 			fmt.Println(strings.Repeat("noise ", 20))
 		}
+	case "close":
+		_, _ = syscall.Close(3), syscall.Close(4) // what it inherited; the runtime's own come behind
+		fmt.Println("closed")
 	case "env":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 		fmt.Println("end of env")
@@ -69,6 +73,7 @@ func serve(port, arg string) int {
 		return 1
 	}
 	var asked atomic.Int32
+	var once sync.Once
 	done := make(chan struct{})
 	go func() {
 		_ = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -77,7 +82,8 @@ func serve(port, arg string) int {
 			case n < 3 || arg == "never":
 				w.WriteHeader(http.StatusServiceUnavailable)
 			case arg == "die":
-				close(done)
+				w.WriteHeader(http.StatusServiceUnavailable)
+				once.Do(func() { close(done) })
 			}
 		}))
 	}()
@@ -194,17 +200,22 @@ func (h *hive) spawn(j messages.Job) told {
 		mu.Lock()
 		defer mu.Unlock()
 		out.events = append(out.events, e)
+		if e.Action == messages.ActionSpawned {
+			h.started(e.Fields.PID)
+		}
 	}, func() { out.waited++ })
 	if err != nil {
 		out.err = messages.AsError(err)
 	}
 	out.result = result
+	return out
+}
+
+// started has the worker killed when the test ends.
+func (h *hive) started(pid int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err == nil && !result.Replayed {
-		h.pids = append(h.pids, result.PID)
-	}
-	return out
+	h.pids = append(h.pids, pid)
 }
 
 func (o told) actions() []messages.Action {

@@ -43,9 +43,7 @@ func TestWorkerThatIsNeverReady(t *testing.T) {
 	require.Contains(t, got.err.Message, "50ms")
 	require.Contains(t, got.err.Message, "goes on loading")
 	j.Wait = messages.WaitSpawned
-	runs := h.spawn(j)
-	require.Nil(t, runs.err, "it runs all the same")
-	h.pids = append(h.pids, runs.result.PID)
+	require.Nil(t, h.spawn(j).err, "it runs all the same")
 }
 
 func TestWorkerThatDiesWhileItLoads(t *testing.T) {
@@ -66,7 +64,7 @@ func TestHealthOfAnotherProcessDoesNotCount(t *testing.T) {
 		if e.Action != messages.ActionSpawned {
 			return
 		}
-		h.pids = append(h.pids, e.Fields.PID)
+		h.started(e.Fields.PID)
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", e.Fields.Port))
 		if !assert.NoError(t, err) {
 			return

@@ -69,7 +69,7 @@ func (s *Spawner) claim(ctx context.Context, job messages.Job) (*process.Claim, 
 }
 
 // claimed looks at what an earlier run left of a worker whose lock is free. A worker that closed the descriptors it did
-// not know lives all the same.
+// not know lives all the same, and so may one whose start was cut short.
 func (s *Spawner) claimed(claim *process.Claim, job messages.Job) (*process.Claim, *record, error) {
 	if claim.Fresh() {
 		return claim, nil, nil
@@ -77,7 +77,15 @@ func (s *Spawner) claimed(claim *process.Claim, job messages.Job) (*process.Clai
 	prior, err := s.readRecord(job.WorkerID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return claim, nil, nil
+		prior, err := s.recover(job)
+		if errors.Is(err, messages.HiveBusy) {
+			return claim, nil, nil // nothing of an earlier start runs
+		}
+		claim.Release()
+		if err != nil {
+			return nil, nil, err
+		}
+		return nil, prior, checkSame(job, *prior)
 	case err != nil:
 		s.cfg.Logger.Warn("record of a worker that is gone cannot be read; it is replaced", "worker", job.WorkerID, "err", err)
 		return claim, nil, nil
@@ -88,13 +96,14 @@ func (s *Spawner) claimed(claim *process.Claim, job messages.Job) (*process.Clai
 	return claim, nil, nil
 }
 
-// recover rebuilds the record of a worker that was started by a hive which died before it could write it.
+// recover rebuilds the record of a worker that was started by a hive which died before it could write it. The error is
+// [messages.HiveBusy] if no such worker is found.
 func (s *Spawner) recover(job messages.Job) (*record, error) {
 	var prior record
 	if err := s.run.ReadStarting(job.WorkerID, &prior); err != nil {
 		return nil, startedElsewhere(job)
 	}
-	found, err := s.run.FindHolder(job.WorkerID, envWorkerID)
+	found, err := s.run.FindHolder(job.WorkerID, envWorkerID, prior.Result.LogPath)
 	if err != nil {
 		return nil, startedElsewhere(job)
 	}

@@ -61,6 +61,21 @@ func TestCutShortStartIsFoundAgain(t *testing.T) {
 	require.ErrorIs(t, h.spawn(job("j", "another")).err, messages.WorkerConflict)
 }
 
+// The same of a worker that closed its descriptors: its lock is free, and it runs.
+func TestCutShortStartOfAWorkerWithoutItsLock(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	first := h.spawn(job("j", "close"))
+	require.Nil(t, first.err)
+	awaitLog(t, first.result.LogPath, "closed")
+	require.Equal(t, first.result.PID, h.spawn(job("j", "close")).result.PID)
+	cutShort(t, filepath.Join(h.cfg.RunDir, "workers", first.result.WorkerID))
+	again := h.spawn(job("j", "close"))
+	require.Nil(t, again.err)
+	require.True(t, again.result.Replayed)
+	require.Equal(t, first.result.PID, again.result.PID)
+}
+
 // cutShort makes the worker's directory what it is between the start and the record.
 func cutShort(t *testing.T, dir string) {
 	t.Helper()

@@ -35,7 +35,7 @@ func (s *Spawner) watch(ctx context.Context, run *running) {
 		case <-ctx.Done():
 			return
 		case <-probe.C:
-			if listening(run.record.Result.Port) {
+			if listening(ctx, run.record.Result.Port) {
 				return
 			}
 			delay = min(2*delay, lastProbe)
@@ -45,8 +45,9 @@ func (s *Spawner) watch(ctx context.Context, run *running) {
 }
 
 // listening reports whether anybody accepts connections on the port of this machine.
-func listening(port int) bool {
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
+func listening(ctx context.Context, port int) bool {
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return false
 	}

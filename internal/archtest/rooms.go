@@ -3,7 +3,6 @@ package archtest
 // Import paths of other modules; each allows its packages below, too.
 const (
 	natsGo      = "github.com/nats-io/nats.go"
-	nkeys       = "github.com/nats-io/nkeys"
 	natsContext = "github.com/synadia-io/orbit.go/natscontext"
 	natsServer  = "github.com/nats-io/nats-server/v2"
 	uuid        = "github.com/google/uuid"
@@ -34,15 +33,15 @@ func Rooms() map[string][]string {
 		"consumer": {"std", "messages", natsGo},
 		"queen":    {"std", "messages", natsGo},
 
-		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "messages", "internal/cli", "internal/natsconn", natsGo, cobra, pflag, systemd},
-		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", natsGo, cobra, pflag, term},
+		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "messages", "internal/cli", "internal/natsconn", cobra, pflag, systemd, sys},
+		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", cobra, pflag},
 		"cmd/llm-worker": {"std"},
 
 		"internal/cli":      {"std", cobra, pflag, tint, term},
-		"internal/natsconn": {"std", natsGo, nkeys, natsContext, cobra, pflag},
-		"internal/natsd":    {"std", natsServer, natsGo},
+		"internal/natsconn": {"std", natsGo, natsContext, pflag},
+		"internal/natsd":    {"std", natsServer},
 		"internal/devstack": {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
-		"internal/natstest": {"std", "internal/natsd", natsGo, testify},
+		"internal/natstest": {"std", "internal/natsd", natsGo},
 		"internal/archtest": {"std"},
 		"internal/bench":    {"*"},
 	}

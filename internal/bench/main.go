@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command bench measures what a hive adds to a bare process start, every party a process of its own: the NATS server,
 // the hive (the real rbee-hive binary), the client, the echo that answers the floor's round trips, and the starter of
 // the floor's bare processes.

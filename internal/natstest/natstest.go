@@ -6,6 +6,7 @@ package natstest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -34,7 +35,7 @@ func Connect(tb testing.TB) *nats.Conn {
 // when there is none; opts come after its own and win.
 func Dial(tb testing.TB, url string, opts ...nats.Option) *nats.Conn {
 	tb.Helper()
-	nc, err := nats.Connect(url, append([]nats.Option{nats.Name(tb.Name())}, opts...)...)
+	nc, err := nats.Connect(url, append([]nats.Option{nats.Name(tb.Name()), nats.Timeout(time.Minute)}, opts...)...)
 	if err != nil {
 		tb.Fatalf("natstest: connect to %s: %v", url, err)
 	}

@@ -26,8 +26,20 @@ const headerSize = 1024
 //
 // Otherwise it returns an [*Error]. One for which [Retryable] holds says nothing about the file: this process could not
 // look at it now.
-func Check(path string) error {
-	if e := inspect(path, "", true); e != nil {
+func Check(path string) error { return check(path, forOthers) }
+
+// CheckBuilt is [Check] for a file that a compiler made a moment ago: its group may write it, because the umask of many
+// systems says so and each build would bring that back.
+func CheckBuilt(path string) error { return check(path, forEveryone) }
+
+// Modes that let others than the owner write.
+const (
+	forOthers   fs.FileMode = 0o022
+	forEveryone fs.FileMode = 0o002
+)
+
+func check(path string, forbidden fs.FileMode) error {
+	if e := inspect(path, "", forbidden); e != nil {
 		return e
 	}
 	return nil
@@ -36,15 +48,15 @@ func Check(path string) error {
 // CheckPrivate returns nil when nobody but the owner may write the file or directory at path, whose mode is given; else an
 // [*Error] with the cause [Writable]. On Windows, whose modes do not tell, it always returns nil.
 func CheckPrivate(path string, mode fs.FileMode) error {
-	if writable(mode) {
+	if writable(mode, forOthers) {
 		return notPrivate(path, mode)
 	}
 	return nil
 }
 
-// inspect is Check; dir is where a script's relative interpreter is looked for, none when it is empty; private asks for a
-// file that only its owner can write, which the kernel does not.
-func inspect(path, dir string, private bool) *Error {
+// inspect is Check; dir is where a script's relative interpreter is looked for, none when it is empty; a file
+// with a forbidden bit in its mode is refused, which the kernel would not do.
+func inspect(path, dir string, forbidden fs.FileMode) *Error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return unreachable(path, err)
@@ -55,7 +67,7 @@ func inspect(path, dir string, private bool) *Error {
 	if e := checkExecutable(path, info.Mode()); e != nil {
 		return e
 	}
-	if private && writable(info.Mode()) {
+	if writable(info.Mode(), forbidden) {
 		return notPrivate(path, info.Mode())
 	}
 	file, err := os.Open(path)

@@ -84,14 +84,14 @@ func explainFile(path, dir string) *Error {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(dir, path)
 	}
-	if e := inspect(path, dir, false); e != nil {
+	if e := inspect(path, dir, 0); e != nil {
 		return e
 	}
 	interpreter := scriptInterpreter(path, dir)
 	if interpreter == "" {
 		return nil
 	}
-	if e := inspect(interpreter, dir, false); e != nil {
+	if e := inspect(interpreter, dir, 0); e != nil {
 		return &Error{Cause: Interpreter, Reason: fmt.Sprintf("its interpreter %s %s", show(interpreter), e.Reason)}
 	}
 	return nil

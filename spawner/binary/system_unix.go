@@ -34,7 +34,7 @@ func whyNotExecutable(mode fs.FileMode, noexec bool, err error) string {
 }
 
 // writable reports whether others than its owner may write a file or directory of this mode.
-func writable(mode fs.FileMode) bool { return mode.Perm()&0o022 != 0 }
+func writable(mode, forbidden fs.FileMode) bool { return mode.Perm()&forbidden != 0 }
 
 // unusable returns why a loader or an interpreter cannot be started, to be read behind "which", or "" when it can.
 func unusable(path string) string {

@@ -15,7 +15,7 @@ func access(path string) error {
 
 func checkExecutable(string, fs.FileMode) *Error { return nil }
 
-func writable(fs.FileMode) bool { return false }
+func writable(_, _ fs.FileMode) bool { return false }
 
 func unusable(path string) string {
 	if err := access(path); err != nil {

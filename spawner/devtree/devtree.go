@@ -94,7 +94,7 @@ func Find(root, name string) (path, profile string, tried []string, err error) {
 	for _, profile := range profiles() {
 		path := filepath.Join(root, "target", profile, fileName(name))
 		notFound.Tried = append(notFound.Tried, path)
-		err := binary.Check(path)
+		err := binary.CheckBuilt(path)
 		switch {
 		case err == nil:
 			return path, profile, notFound.Tried, nil

@@ -206,3 +206,20 @@ func exe(name string) string {
 	}
 	return name
 }
+
+// Where the umask is 002, a build leaves what the group can write: that is started. What everyone can write is not.
+func TestFindTakesWhatABuildLeaves(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		return // modes do not tell there
+	}
+	tree := t.TempDir()
+	path := filepath.Join(tree, "target", "debug", worker)
+	put(t, path, program(t), 0o775)
+	found, _, _, err := devtree.Find(tree, worker)
+	require.NoError(t, err)
+	require.Equal(t, path, found)
+	require.NoError(t, os.Chmod(path, 0o777))
+	_, _, _, err = devtree.Find(tree, worker)
+	require.ErrorIs(t, err, binary.Writable)
+}

@@ -30,14 +30,14 @@ func (id Identity) Alive() bool {
 	return err == nil && stat.ticks == id.StartTicks && stat.state != 'Z' && stat.state != 'X'
 }
 
-// FindHolder looks through /proc, once, for the process that holds the worker's lock and was started with the entry
-// NAME=value in its environment. It is for the one case that no record covers, a hive that was killed right behind the
-// start: a full look costs 30 ms and more, and a program that rewrites its title hides its environment. The error is
+// FindHolder looks through /proc, once, for the process that was started with the entry NAME=worker in its environment and
+// has the worker's lock or its log open. It is for the one case that no record covers, a hive that was killed right behind
+// the start: a full look costs 30 ms and more, and a program that rewrites its title hides its environment. The error is
 // [ErrGone] if there is none.
-func (d *RunDir) FindHolder(worker, name string) (Started, error) {
-	entry := []byte(name + "=" + worker)
+func (d *RunDir) FindHolder(worker, name, log string) (Started, error) {
+	entry, files := []byte(name+"="+worker), map[string]bool{d.lockPath(worker): true, log: true}
 	for _, pid := range pids() {
-		if pid == os.Getpid() || !hasEnv(pid, entry) || !hasFile(pid, map[string]bool{d.lockPath(worker): true}) {
+		if pid == os.Getpid() || !hasEnv(pid, entry) || !hasFile(pid, files) {
 			continue
 		}
 		id := Identity{PID: pid, BootID: bootID()}

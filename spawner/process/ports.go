@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -50,9 +51,12 @@ type Ports struct {
 	next  atomic.Uint32
 }
 
-// Ports returns the ports of a range, whose locks are in d.
+// Ports returns the ports of a range, whose locks are in d. The first one that is handed out is any of them, so that hives
+// that share a machine and a range, and not a run directory, rarely try the same one.
 func (d *RunDir) Ports(ports PortRange) *Ports {
-	return &Ports{run: d, ports: ports.orDefault()}
+	p := &Ports{run: d, ports: ports.orDefault()}
+	p.next.Store(rand.Uint32())
+	return p
 }
 
 // Port is one port with its lock.
@@ -71,7 +75,7 @@ func (p *Ports) Take(port int) (*Port, error) {
 	}
 	size := p.ports.Last - p.ports.First + 1
 	for range size {
-		candidate := p.ports.First + int(p.next.Add(1)-1)%size
+		candidate := p.ports.First + int(p.next.Add(1)%uint32(size))
 		taken, err := p.try(candidate)
 		if err == nil || !errors.Is(err, ErrHeld) {
 			return taken, err

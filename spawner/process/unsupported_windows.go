@@ -51,7 +51,7 @@ type Process struct {
 func Find(Identity) (*Process, error) { return nil, ErrGone }
 
 // FindHolder returns [ErrGone]: the system does not show what a process was started with.
-func (d *RunDir) FindHolder(string, string) (Started, error) { return Started{}, ErrGone }
+func (d *RunDir) FindHolder(_, _, _ string) (Started, error) { return Started{}, ErrGone }
 
 // Wait returns errors.ErrUnsupported.
 func (p *Process) Wait() (Exit, error) { return Exit{}, errUnsupported }

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "log/slog"
+
+// hideEnvironment does nothing: the system does not show the environment of a process to others.
+func hideEnvironment(*slog.Logger) {}

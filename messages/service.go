@@ -1,0 +1,16 @@
+package messages
+
+// ServiceName is the name under which every hive is found as a NATS service: nats micro info rbee-hive.
+const ServiceName = "rbee-hive"
+
+// The keys of a hive's service metadata.
+const (
+	// MetaHiveID is the hive's id; the service's own id is random.
+	MetaHiveID = "hive_id"
+	// MetaPlatform is the hive's operating system and architecture, like "linux/amd64".
+	MetaPlatform = "platform"
+	// MetaVersion is the hive's version; the service's own must be a semantic one.
+	MetaVersion = "version"
+	// MetaPrefix is what the hive's subjects begin with, [Subjects.Prefix].
+	MetaPrefix = "prefix"
+)
