@@ -64,7 +64,7 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.Version = "dev"
 	}
 	if cfg.MaxJobs <= 0 {
-		cfg.MaxJobs = 4 * runtime.GOMAXPROCS(0)
+		cfg.MaxJobs = 4 * runtime.NumCPU()
 	}
 	if cfg.MaxWaiting == 0 {
 		cfg.MaxWaiting = 256

@@ -46,6 +46,7 @@ Once it takes jobs it prints one line on stdout and, below systemd, reports that
 
 // serve runs the hive until ctx ends. What is wrong on this machine ends it before NATS is waited for.
 func serve(ctx context.Context, s settings, version string, log *slog.Logger, stdout io.Writer) error {
+	leaveCores()
 	hideEnvironment(log)
 	subjects, err := messages.NewSubjects(s.prefix)
 	if err != nil {
