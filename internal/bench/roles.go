@@ -76,8 +76,13 @@ func cast(name string, args []string) (role, error) {
 	if name == "client" {
 		return &client{nc: nc}, nil
 	}
-	_, err = nc.Subscribe("bench.echo", func(m *nats.Msg) { _ = m.Respond(m.Data) })
-	return &client{nc: nc}, errors.Join(err, nc.Flush())
+	if name == "echo" {
+		_, err = nc.Subscribe("bench.echo", func(m *nats.Msg) { _ = m.Respond(m.Data) })
+		return &client{nc: nc}, errors.Join(err, nc.Flush())
+	}
+	s := &starter{}
+	_, err = nc.Subscribe("bench.start", func(m *nats.Msg) { go s.serve(m) })
+	return s, errors.Join(err, nc.Flush())
 }
 
 type server struct{ *natsd.Server }
@@ -94,20 +99,31 @@ type starter struct {
 func (s *starter) answer(verb string, n, at int, path string) (any, error) {
 	switch verb {
 	case "start":
-		return measure(n, at, func() error {
-			p, err := os.StartProcess(path, []string{path}, &os.ProcAttr{Files: []*os.File{nil, nil, nil}, Env: []string{}})
-			if err != nil {
-				return err
-			}
-			s.mu.Lock()
-			s.started = append(s.started, p)
-			s.mu.Unlock()
-			return nil
-		})
+		return measure(n, at, func() error { return s.start(path) })
 	case "kill":
 		s.end()
 	}
 	return true, nil
+}
+
+func (s *starter) start(path string) error {
+	p, err := os.StartProcess(path, []string{path}, &os.ProcAttr{Files: []*os.File{nil, nil, nil}, Env: []string{}})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.started = append(s.started, p)
+	return nil
+}
+
+// serve starts what the request names and answers: the least that anything like a hive must do.
+func (s *starter) serve(m *nats.Msg) {
+	if err := s.start(string(m.Data)); err != nil {
+		_ = m.Respond([]byte(err.Error()))
+		return
+	}
+	_ = m.Respond(nil)
 }
 
 func (s *starter) end() {
@@ -133,6 +149,14 @@ func (c *client) answer(verb string, n, at int, version string) (any, error) {
 		payload := make([]byte, 100)
 		return measure(n, at, func() error {
 			_, err := c.nc.Request("bench.echo", payload, 10*time.Second)
+			return err
+		})
+	case "ask":
+		return measure(n, at, func() error {
+			reply, err := c.nc.Request("bench.start", []byte(version), 10*time.Second)
+			if err == nil && len(reply.Data) > 0 {
+				err = errors.New(string(reply.Data))
+			}
 			return err
 		})
 	case "spawn":

@@ -20,10 +20,10 @@ import (
 
 // stage holds the parties of one run.
 type stage struct {
-	server, echo, starter, client *party
-	hive                          *exec.Cmd
-	tiny, large                   string // workers of the floor
-	catalog                       string
+	server, echo, starter, sketch, client *party
+	hive                                  *exec.Cmd
+	tiny, large                           string // workers of the floor
+	catalog                               string
 }
 
 // party is a role of this program in a process of its own, that answers one line of JSON for each line it gets.
@@ -49,7 +49,7 @@ func setUp(ctx context.Context, hive, dir string) (*stage, error) {
 	if err := st.server.ask("url", &url); err != nil {
 		return nil, err
 	}
-	for role, p := range map[string]**party{"echo": &st.echo, "starter": &st.starter, "client": &st.client} {
+	for role, p := range map[string]**party{"echo": &st.echo, "starter": &st.starter, "sketch": &st.sketch, "client": &st.client} {
 		if *p, err = enlist(ctx, role, url); err != nil {
 			st.tearDown()
 			return nil, err
@@ -111,7 +111,7 @@ func (st *stage) tearDown() {
 		_ = st.hive.Process.Signal(syscall.SIGTERM)
 		_ = st.hive.Wait()
 	}
-	for _, p := range []*party{st.client, st.starter, st.echo, st.server} {
+	for _, p := range []*party{st.client, st.sketch, st.starter, st.echo, st.server} {
 		if p != nil {
 			_ = p.in.Close() // a role ends with its input
 			_ = p.cmd.Wait()
