@@ -30,7 +30,7 @@ func (h *hive) answerResult(t *task, r messages.Result) {
 // answerFailure answers t with its failure. An error too long for the server is cut as [shorten] cuts it.
 func (h *hive) answerFailure(t *task, e *messages.Error) {
 	header := h.header(t)
-	header[messages.HeaderError] = []string{clip(oneLine(e.Message), maxHeader)}
+	header[messages.HeaderError] = []string{clip(messages.OneLine(e.Message), maxHeader)}
 	header[messages.HeaderErrorCode] = []string{strconv.Itoa(e.Code.Status())}
 
 	encode := func(e *messages.Error) ([]byte, error) {

@@ -2,10 +2,8 @@ package consumer
 
 import (
 	"fmt"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
 
 	"github.com/rbee-keeper/hive/messages"
 )
@@ -115,7 +113,7 @@ func (s *story) complete(r messages.Result, took time.Duration) {
 		Action: messages.ActionSpawnComplete,
 		Human:  fmt.Sprintf("✅ Worker spawned: %s (PID: %d)", r.WorkerID, r.PID),
 		Fields: messages.Fields{
-			Model: r.Model, Device: r.Device, Port: r.Port, WorkerType: r.WorkerType, BinaryPath: r.BinaryPath,
+			Model: messages.Redact(r.Model), Device: r.Device, Port: r.Port, WorkerType: r.WorkerType, BinaryPath: r.BinaryPath,
 			Source: r.Source, Worker: r.Worker, Version: r.Version, PID: r.PID, LogPath: r.LogPath, TookMS: took.Milliseconds(),
 		},
 	})
@@ -129,19 +127,11 @@ func (s *story) fail(e *messages.Error, took time.Duration, limit int) {
 			about = fmt.Sprintf("Job '%s' refused", s.job)
 		}
 		return messages.Event{
-			Action: messages.ActionSpawnFailed, Level: messages.LevelError, Human: "❌ " + about + ": " + oneLine(e.Error()),
+			Action: messages.ActionSpawnFailed, Level: messages.LevelError, Human: "❌ " + about + ": " + messages.OneLine(e.Error()),
 			Fields: messages.Fields{Error: e, TookMS: took.Milliseconds()},
 		}
 	}
 	// What publishing adds to the event is shorter than this.
 	const envelope = 1 << 10
 	s.end(event(shorten(e, limit-envelope, func(e *messages.Error) ([]byte, error) { return event(e).Encode() })))
-}
-
-// oneLine returns text with every run of control characters, line breaks above all, replaced by a space.
-func oneLine(text string) string {
-	if !strings.ContainsFunc(text, unicode.IsControl) {
-		return text
-	}
-	return strings.Join(strings.FieldsFunc(text, unicode.IsControl), " ")
 }

@@ -74,17 +74,17 @@ type Error struct {
 	Cause error `json:"-"`
 }
 
-// Errorf returns an [*Error] with a formatted message, made one line. An operand of %w becomes its Cause.
+// Errorf returns an [*Error] with a formatted message, made one line and without credentials. An operand of %w becomes its Cause.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: oneLine(err.Error()), Cause: errors.Unwrap(err)}
+	return &Error{Code: code, Message: Redact(OneLine(err.Error())), Cause: errors.Unwrap(err)}
 }
 
 // Error returns the message behind the code.
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
 
 // Is reports whether target is the code of e.
-func (e *Error) Is(target error) bool { return e != nil && target == e.Code }
+func (e *Error) Is(target error) bool { return target == e.Code }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Cause }
@@ -96,18 +96,19 @@ func AsError(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case !ok:
-		return &Error{Code: Internal, Message: oneLine(text), Cause: err}
+		return &Error{Code: Internal, Message: Redact(OneLine(text)), Cause: err}
 	case text == e.Error():
 		return e
 	}
 	wrapped := *e
-	wrapped.Message = oneLine(strings.Replace(text, e.Error(), e.Message, 1))
+	wrapped.Message = Redact(OneLine(strings.Replace(text, e.Error(), e.Message, 1)))
 	wrapped.Cause = err
 	return &wrapped
 }
 
-// oneLine puts a space where text has control characters: a message is one line, and one header.
-func oneLine(text string) string {
+// OneLine returns text with a space where it has control characters, line breaks above all: a message is one line, and one
+// header.
+func OneLine(text string) string {
 	if !strings.ContainsFunc(text, unicode.IsControl) {
 		return text
 	}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+
+	"github.com/rbee-keeper/hive/messages"
 )
 
 // What an answer carries of a worker's log at most.
@@ -47,7 +49,7 @@ func logTail(path string, from int64) []string {
 	lines := strings.Split(text, "\n")
 	lines = lines[max(0, len(lines)-tailLines):]
 	for i, line := range lines {
-		lines[i] = redact(printable(line))
+		lines[i] = messages.Redact(printable(line))
 	}
 	return lines
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
@@ -53,6 +54,15 @@ func play(model, port string) int {
 	case "close":
 		_, _ = syscall.Close(3), syscall.Close(4) // what it inherited; the runtime's own come behind
 		fmt.Println("closed")
+	case "orphan": // ends, and leaves a process behind that holds what it inherited
+		child := exec.Command(os.Args[0], os.Args[1:]...)
+		child.Args[4] = "live"
+		child.ExtraFiles = []*os.File{os.NewFile(3, "lock"), os.NewFile(4, "port")}
+		if err := child.Start(); err != nil {
+			return 1
+		}
+		fmt.Println("orphan", child.Process.Pid, "left")
+		return 0
 	case "env":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 		fmt.Println("end of env")

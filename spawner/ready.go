@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
-	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 // How often a worker that loads is asked whether it is ready.
@@ -33,6 +32,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 	if job.ReadyTimeoutMS > 0 {
 		limit = job.ReadyTimeout()
 	}
+	drain := ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for delay := firstHealth; alive(); delay = min(2*delay, lastHealth) {
@@ -43,12 +43,15 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 				continue // it ended between the two; alive says so in a moment
 			}
 			if !serves && known {
-				return s.portInUse(rec.Result.Port)
+				return s.portInUse(rec.Result.Port, rec.Result.WorkerID)
 			}
 			tell.ready(rec.Result, time.Since(rec.Result.StartedAt))
 			return nil
 		}
 		if pause(ctx, delay) != nil {
+			if drain.Err() != nil {
+				return draining("worker %s runs (PID %d) and goes on loading; ask again with the same job", rec.Result.WorkerID, rec.Process.PID)
+			}
 			e := messages.Errorf(messages.NotReady, "worker %s runs (PID %d) but was not ready within %s: %w; it goes on loading",
 				rec.Result.WorkerID, rec.Process.PID, limit, state)
 			e.LogTail = logTail(rec.Result.LogPath, 0)
@@ -74,28 +77,4 @@ func health(ctx context.Context, port int) error {
 		return fmt.Errorf("%s answers %s", url, resp.Status)
 	}
 	return nil
-}
-
-// portInUse names the holder of a port where that can be known.
-func (s *Spawner) portInUse(port int) error {
-	if rec, ok := s.workerOnPort(port); ok {
-		return messages.Errorf(messages.PortInUse, "port %d belongs to worker %s (PID %d); use another, or 0 for a free one", port, rec.Result.WorkerID, rec.Process.PID)
-	}
-	if holder, ok := process.Listener(port); ok {
-		return messages.Errorf(messages.PortInUse, "port %d is in use by %s (PID %d); use another, or 0 for a free one", port, holder.Name, holder.PID)
-	}
-	return messages.Errorf(messages.PortInUse, "port %d is in use; use another, or 0 for a free one", port)
-}
-
-func (s *Spawner) workerOnPort(port int) (record, bool) {
-	ids, err := s.run.Workers()
-	if err != nil {
-		return record{}, false
-	}
-	for _, id := range ids {
-		if rec, err := s.readRecord(id); err == nil && rec.Result.Port == port && rec.Process.Alive() {
-			return *rec, true
-		}
-	}
-	return record{}, false
 }

@@ -3,7 +3,6 @@ package spawner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"time"
 
@@ -52,20 +51,35 @@ func (s *Spawner) claim(ctx context.Context, job messages.Job) (*process.Claim, 
 			return nil, nil, unexpected("claim the worker", err)
 		}
 		prior, err := s.readRecord(job.WorkerID)
-		if err == nil && (prior.Process.Alive() || time.Now().After(patience)) {
-			return nil, prior, checkSame(job, *prior)
+		if err == nil && prior.Process.Alive() {
+			return nil, prior, s.checkSame(job, *prior)
 		}
 		if time.Now().After(patience) {
-			prior, err := s.recover(job)
-			if err != nil {
-				return nil, nil, err
-			}
-			return nil, prior, checkSame(job, *prior)
+			prior, err := s.held(job, prior, err)
+			return nil, prior, err
 		}
-		if err := pause(ctx, startPoll); err != nil {
-			return nil, nil, startedElsewhere(job)
+		if pause(ctx, startPoll) != nil {
+			return nil, nil, draining("the job waits for another start of worker %s", job.WorkerID)
 		}
 	}
+}
+
+// held says what a lock means that stays held although the record, if there is one, names a process that has ended: a
+// start that was cut short, or something that the worker left behind.
+func (s *Spawner) held(job messages.Job, prior *record, err error) (*record, error) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if prior, err = s.recover(job); err != nil {
+			return nil, err
+		}
+	case err != nil:
+		return nil, unexpected("read the record of a worker that runs", err)
+	case prior.Job.JobID != job.JobID:
+		return nil, messages.Errorf(messages.WorkerConflict,
+			"worker %s (PID %d) of job %s has ended, but a process that it started holds its lock: end that, or use another worker_id",
+			job.WorkerID, prior.Process.PID, prior.Job.JobID)
+	}
+	return prior, s.checkSame(job, *prior)
 }
 
 // claimed looks at what an earlier run left of a worker whose lock is free. A worker that closed the descriptors it did
@@ -85,13 +99,13 @@ func (s *Spawner) claimed(claim *process.Claim, job messages.Job) (*process.Clai
 		if err != nil {
 			return nil, nil, err
 		}
-		return nil, prior, checkSame(job, *prior)
+		return nil, prior, s.checkSame(job, *prior)
 	case err != nil:
 		s.cfg.Logger.Warn("record of a worker that is gone cannot be read; it is replaced", "worker", job.WorkerID, "err", err)
 		return claim, nil, nil
 	case prior.Process.Alive() || prior.Job.JobID == job.JobID:
 		claim.Release()
-		return nil, prior, checkSame(job, *prior)
+		return nil, prior, s.checkSame(job, *prior)
 	}
 	return claim, nil, nil
 }
@@ -128,14 +142,41 @@ func (s *Spawner) writeRecord(r record) error {
 	return s.run.WriteRecord(r.Result.WorkerID, r.Process, r.entry)
 }
 
-// checkSame returns an error if the worker of prior is not the one that job asks for.
-func checkSame(job messages.Job, prior record) error {
-	if job.SameSpec(prior.Job) {
+// replaceRecord writes the record of a worker that has ended, unless another worker has taken its id since.
+func (s *Spawner) replaceRecord(r record) error {
+	claim, err := s.run.Claim(r.Result.WorkerID)
+	if errors.Is(err, process.ErrHeld) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	if there, err := s.readRecord(r.Result.WorkerID); err != nil || there.Process.Identity != r.Process.Identity {
+		return err
+	}
+	return s.writeRecord(r)
+}
+
+// checkSame returns an error if the worker of prior is not the one that job asks for. What the job leaves open is whatever
+// the worker got.
+func (s *Spawner) checkSame(job messages.Job, prior record) error {
+	asked, got := job, prior.Job
+	asked.QueenURL, got.QueenURL = s.queenOf(asked), s.queenOf(got)
+	got.Port = prior.Result.Port
+	if asked.SameSpec(got) {
 		return nil
 	}
 	return messages.Errorf(messages.WorkerConflict,
 		"worker %s was started by job %s for model %s on device %s port %d (PID %d), which is not what this job asks for; use another worker_id or the same values",
 		job.WorkerID, prior.Job.JobID, prior.Job.Model, prior.Job.Device, prior.Result.Port, prior.Process.PID)
+}
+
+// draining says that the hive stops while the job waits for what is described.
+func draining(format string, args ...any) *messages.Error {
+	e := messages.Errorf(messages.HiveDraining, "the hive is stopping: "+format, args...)
+	e.Retryable = true
+	return e
 }
 
 func startedElsewhere(job messages.Job) error {
@@ -184,34 +225,6 @@ func (s *Spawner) outcome(ctx context.Context, rec record) record {
 		}
 	}
 	return rec
-}
-
-// adopt watches the workers that an earlier hive left running, so that their ends are told, too.
-func (s *Spawner) adopt() {
-	ids, err := s.run.Workers()
-	if err != nil {
-		s.cfg.Logger.Warn("workers of an earlier hive cannot be listed", "err", err)
-	}
-	for _, id := range ids {
-		prior, err := s.readRecord(id)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil && prior.Result.WorkerID != id {
-			err = fmt.Errorf("it is the record of worker %q", prior.Result.WorkerID)
-		}
-		if err != nil {
-			s.cfg.Logger.Warn("record of a worker cannot be read; it is passed over", "worker", id, "err", err)
-			continue
-		}
-		p, err := process.Find(prior.Process.Identity)
-		if err != nil {
-			continue
-		}
-		result := prior.Result
-		s.watchers.watch(p, func(exit process.Exit) { s.cfg.Exited(exitEvent(result, exit)) })
-		s.cfg.Logger.Info("worker of an earlier hive still runs", "job", prior.Job.JobID, "worker", id, "pid", prior.Process.PID, "port", result.Port)
-	}
 }
 
 // pause waits for d, or less if ctx ends first, which is the error.

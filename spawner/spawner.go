@@ -9,11 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -74,6 +73,7 @@ type Spawner struct {
 	catalog  *catalog.Catalog
 	env      []string
 	watchers watchers
+	starts   atomic.Int64
 }
 
 // New returns a spawner that watches the workers which an earlier one left running. The error says which setting is
@@ -102,6 +102,7 @@ func New(cfg Config) (*Spawner, error) {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
 	s.adopt()
+	s.sweep()
 	return s, nil
 }
 
@@ -188,6 +189,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 		return messages.Result{}, err
 	}
 	waiting()
+	s.sweepSometimes()
 	s.watch(ctx, run)
 	if run.ended() {
 		return messages.Result{}, s.exited(run, tell)
@@ -196,70 +198,10 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 	return s.settle(ctx, job, run, tell)
 }
 
-// takePort takes the port that the job asks for, or a free one for 0.
-func (s *Spawner) takePort(number int) (*process.Port, error) {
-	port, err := s.ports.Take(number)
-	switch {
-	case err == nil:
-		return port, nil
-	case errors.Is(err, process.ErrHeld):
-		return nil, s.portInUse(number)
-	case errors.Is(err, process.ErrNoFreePort):
-		e := messages.Errorf(messages.NoFreePort, "every port of %s is taken; end a worker or widen --port-range", s.ports.Range())
-		e.Retryable = true
-		return nil, e
-	case errors.Is(err, fs.ErrPermission):
-		return nil, messages.Errorf(messages.PortInUse, "port %d needs privileges that the hive does not have; use one above 1023", number)
-	}
-	return nil, unexpected("take a port", err)
-}
-
 // unexpected turns an error that no job is to blame for into an answer.
 func unexpected(act string, err error) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return messages.Errorf(messages.UnsupportedPlatform, "%s: %w", act, err)
 	}
 	return messages.Errorf(messages.Internal, "%s: %w", act, err)
-}
-
-// watchers owns the goroutines that wait for the ends of processes.
-type watchers struct {
-	mu      sync.Mutex
-	closed  bool
-	running map[*process.Process]struct{}
-	wg      sync.WaitGroup
-}
-
-// watch calls ended in a goroutine once p has ended.
-func (w *watchers) watch(p *process.Process, ended func(process.Exit)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
-		_ = p.Close()
-		return
-	}
-	if w.running == nil {
-		w.running = make(map[*process.Process]struct{})
-	}
-	w.running[p] = struct{}{}
-	w.wg.Go(func() {
-		exit, err := p.Wait()
-		w.mu.Lock()
-		delete(w.running, p)
-		w.mu.Unlock()
-		if err == nil {
-			ended(exit)
-		}
-	})
-}
-
-// close ends every watch and waits for their goroutines.
-func (w *watchers) close() {
-	w.mu.Lock()
-	w.closed = true
-	for p := range w.running {
-		_ = p.Close()
-	}
-	w.mu.Unlock()
-	w.wg.Wait()
 }

@@ -217,6 +217,41 @@ func TestWorkerIDIsTakenWhileItsWorkerLives(t *testing.T) {
 	require.NotEqual(t, got.result.PID, fresh.result.PID)
 }
 
+// What a job leaves open is whatever its worker got.
+func TestSameJobWithItsPortNamed(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	first := h.spawn(job("j", "live"))
+	require.Nil(t, first.err)
+	again := job("j", "live")
+	again.Port, again.QueenURL = first.result.Port, "http://localhost:8500"
+	require.True(t, h.spawn(again).result.Replayed)
+	again.Port++
+	require.ErrorIs(t, h.spawn(again).err, messages.WorkerConflict)
+}
+
+// A worker has ended and left a process behind that holds its lock: its id is not free, and nobody is told that it runs.
+func TestLockHeldByWhatAWorkerLeft(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, func(c *spawner.Config) { c.Watch = 0 })
+	first := job("first", "orphan")
+	first.WorkerID = "mine"
+	got := h.spawn(first)
+	require.Nil(t, got.err)
+	log := awaitLog(t, got.result.LogPath, "left")
+	var orphan int
+	_, err := fmt.Sscanf(log[strings.Index(log, "orphan "):], "orphan %d left", &orphan)
+	require.NoError(t, err)
+	h.started(orphan)
+	<-h.exited
+	second := job("second", "orphan")
+	second.WorkerID = "mine"
+	conflict := h.spawn(second)
+	require.ErrorIs(t, conflict.err, messages.WorkerConflict)
+	require.Contains(t, conflict.err.Message, "holds its lock")
+	require.True(t, h.spawn(first).result.Replayed, "its own job was answered")
+}
+
 // Of one job that arrives many times at once, one starts the worker, and all are told the same.
 func TestOneJobManyTimesAtOnce(t *testing.T) {
 	t.Parallel()
@@ -241,7 +276,7 @@ func TestOneJobManyTimesAtOnce(t *testing.T) {
 // A second caller of a job whose worker dies while it is watched is told of the death, too.
 func TestReplayAwaitsTheWatch(t *testing.T) {
 	t.Parallel()
-	h := newHive(t, func(c *spawner.Config) { c.Watch = 300 * time.Millisecond })
+	h := newHive(t, func(c *spawner.Config) { c.Watch = 30 * time.Second })
 	var group sync.WaitGroup
 	answers := make([]told, 4)
 	for i := range answers {

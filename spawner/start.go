@@ -59,21 +59,25 @@ func environment(own, pass []string) ([]string, error) {
 
 // command returns the process that serves the job: the worker contract's arguments, and an explicit environment.
 func (s *Spawner) command(job messages.Job, found located, port int) process.Command {
-	queen := job.QueenURL
-	if queen == "" {
-		queen = s.cfg.QueenURL
-	}
 	number := strconv.Itoa(port)
 	env := make([]string, 0, len(s.env)+4)
 	env = append(append(env, s.env...),
 		envWorkerID+"="+job.WorkerID, envJobID+"="+job.JobID, envHiveID+"="+s.cfg.HiveID, envPort+"="+number)
 	return process.Command{
 		Path:    found.path,
-		Args:    []string{"--worker-id", job.WorkerID, "--model", job.Model, "--device", job.Device, "--port", number, "--queen-url", queen},
+		Args:    []string{"--worker-id", job.WorkerID, "--model", job.Model, "--device", job.Device, "--port", number, "--queen-url", s.queenOf(job)},
 		Env:     env,
 		Dir:     s.cfg.WorkDir,
 		LogPath: filepath.Join(s.cfg.LogDir, job.WorkerID+"."+job.JobID+".log"),
 	}
+}
+
+// queenOf returns where the job's worker sends its heartbeats.
+func (s *Spawner) queenOf(job messages.Job) string {
+	if job.QueenURL != "" {
+		return job.QueenURL
+	}
+	return s.cfg.QueenURL
 }
 
 func (s *Spawner) result(job messages.Job, worker device.WorkerType, found located, cmd process.Command, port int) messages.Result {
@@ -121,7 +125,7 @@ func (r *running) ended() bool {
 // holds the worker's locks when it returns: they are the worker's alone.
 func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, claim *process.Claim, port *process.Port) (*running, error) {
 	if ctx.Err() != nil {
-		return nil, messages.Errorf(messages.HiveDraining, "the hive stopped before the worker was started")
+		return nil, draining("the worker was not started")
 	}
 	if err := claim.Prepare(what); err != nil {
 		return nil, unexpected("prepare the worker", err)

@@ -2,7 +2,6 @@ package spawner
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -22,11 +21,11 @@ type story struct {
 const replayAttempt = 2
 
 func (t story) tell(action messages.Action, fields messages.Fields, format string, args ...any) {
-	t.emit(messages.Event{Action: action, WorkerID: t.job.WorkerID, Human: redact(fmt.Sprintf(format, args...)), Fields: fields})
+	t.emit(messages.Event{Action: action, WorkerID: t.job.WorkerID, Human: messages.Redact(fmt.Sprintf(format, args...)), Fields: fields})
 }
 
 func (t story) start(port int) {
-	t.tell(messages.ActionSpawnStart, messages.Fields{Model: redact(t.job.Model), Device: t.job.Device, Port: port},
+	t.tell(messages.ActionSpawnStart, messages.Fields{Model: messages.Redact(t.job.Model), Device: t.job.Device, Port: port},
 		"🚀 Spawning worker '%s' for model '%s' on device '%s' port %d", t.job.WorkerID, t.job.Model, t.job.Device, port)
 }
 
@@ -60,7 +59,7 @@ func (t story) binaryFound(found located) {
 func (t story) command(cmd process.Command) {
 	args := make([]string, len(cmd.Args))
 	for i, arg := range cmd.Args {
-		args[i] = redact(arg)
+		args[i] = messages.Redact(arg)
 	}
 	t.tell(messages.ActionSpawnCommand, messages.Fields{BinaryPath: cmd.Path, Args: args, LogPath: cmd.LogPath},
 		"Command: %s %s", cmd.Path, strings.Join(args, " "))
@@ -103,15 +102,4 @@ func exitEvent(r messages.Result, exit process.Exit) messages.Event {
 		Action: messages.ActionExited, Level: level, WorkerID: r.WorkerID, Fields: fields,
 		Human: fmt.Sprintf("Worker '%s' (PID: %d) %s after %s", r.WorkerID, r.PID, exit, lived),
 	}
-}
-
-// userinfo matches what stands before the host of a URL: a name, and often a password.
-var userinfo = regexp.MustCompile(`(://)[^/?#@\s]*@`)
-
-// redact removes the credentials from every URL in text.
-func redact(text string) string {
-	if !strings.Contains(text, "://") {
-		return text
-	}
-	return userinfo.ReplaceAllString(text, "${1}***@")
 }

@@ -92,7 +92,7 @@ func (s *Spawner) exited(run *running, tell story) error {
 		e.Message += fmt.Sprintf(" and wrote nothing to %s", rec.Result.LogPath)
 	}
 	rec.Failure = e
-	if err := s.writeRecord(rec); err != nil {
+	if err := s.replaceRecord(rec); err != nil {
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
 	}
 	return e

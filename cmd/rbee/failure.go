@@ -41,7 +41,7 @@ func (f *spawnFlags) explain(cmd *cobra.Command, result messages.Result, err err
 		fmt.Fprint(cmd.ErrOrStderr(), cli.Printable(details(failure)))
 		return cli.Exit(code, nil)
 	}
-	return cli.Exit(code, errors.New(oneLine(failure.Error())+"\n"+details(failure)))
+	return cli.Exit(code, errors.New(messages.OneLine(failure.Error())+"\n"+details(failure)))
 }
 
 // explainSilence says why no answer came and how to ask again.
@@ -65,7 +65,7 @@ func details(e *messages.Error) string {
 		}
 		fmt.Fprintf(&b, "  %s:\n", title)
 		for _, line := range lines {
-			fmt.Fprintf(&b, "    %s\n", oneLine(line))
+			fmt.Fprintf(&b, "    %s\n", messages.OneLine(line))
 		}
 	}
 	section("its last output", e.LogTail)
@@ -76,9 +76,4 @@ func details(e *messages.Error) string {
 		b.WriteString("  The same job may succeed later.\n")
 	}
 	return b.String()
-}
-
-// oneLine returns text with its line breaks replaced, so that what comes over the wire cannot pass for a line of ours.
-func oneLine(text string) string {
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
 }

@@ -96,7 +96,7 @@ func away(err error) bool {
 		errors.As(err, &dial) && dial.Op == "dial"
 }
 
-var userinfo = regexp.MustCompile(`://[^/@\s]*@`)
+var userinfo = regexp.MustCompile(`://[^/?#\s]*@`)
 
 // hideUserinfo takes users and passwords out of every URL in a text.
 func hideUserinfo(text string) string {

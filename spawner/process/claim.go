@@ -79,6 +79,21 @@ func (c *Claim) Commit(p Started) error {
 	return nil
 }
 
+// Remove removes the worker's directory and releases the claim.
+func (c *Claim) Remove() error {
+	defer c.Release()
+	// The lock goes before the directory and while it is held: whoever waits for it finds that it is no longer there.
+	for _, path := range []string{c.recordPath(), c.recordPath() + newSuffix, c.run.lockPath(c.worker)} {
+		if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
+			return &fs.PathError{Op: "unlink", Path: path, Err: err}
+		}
+	}
+	if err := unix.Rmdir(c.run.worker(c.worker)); err != nil {
+		return &fs.PathError{Op: "rmdir", Path: c.run.worker(c.worker), Err: err}
+	}
+	return nil
+}
+
 func (c *Claim) recordPath() string { return c.run.worker(c.worker) + "/" + recordFile }
 
 // forget removes the record of an earlier start and what it wrote into the lock file.

@@ -103,7 +103,7 @@ func readStat(pid int) (procStat, error) {
 	if err != nil {
 		return procStat{}, os.NewSyscallError("open", err)
 	}
-	defer unlock(fd)
+	defer closeFD(fd)
 	var buf [1024]byte
 	n, err := unix.Read(fd, buf[:])
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -43,6 +44,9 @@ func (id Identity) Serves(port int) (serves, known bool) {
 	}
 	return false, true
 }
+
+// Has reports whether the process with this pid is of the worker that id leads: see [Identity.Serves].
+func (id Identity) Has(pid int) bool { return slices.Contains(id.tree(), pid) }
 
 // tree returns the processes of the worker that id leads, itself first.
 func (id Identity) tree() []int {

@@ -15,3 +15,6 @@ func Listener(int) (Holder, bool) { return Holder{}, false }
 
 // Serves reports that it is not known: the system does not tell.
 func (id Identity) Serves(int) (serves, known bool) { return false, false }
+
+// Has reports whether the pid is the one that id names.
+func (id Identity) Has(pid int) bool { return pid == id.PID }

@@ -36,7 +36,9 @@ func lock(path string) (int, error) {
 }
 
 // unlock closes this process's descriptor of a lock. The lock stays held while another process has one.
-func unlock(fd int) { _ = unix.Close(fd) }
+func unlock(fd int) { closeFD(fd) }
+
+func closeFD(fd int) { _ = unix.Close(fd) }
 
 func openRetry(path string, flags int, mode uint32) (int, error) {
 	for {

@@ -32,6 +32,8 @@ func (p *Process) forkExec(path string, argv []string, attr *syscall.ProcAttr) (
 	}
 	if pidfd < 0 {
 		if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
+			_ = unix.Kill(pid, unix.SIGKILL) // not yet waited for, so the pid is still the child's
+			reap(pid)
 			return 0, fmt.Errorf("pidfd of %d: %w (Linux 5.4 or later is needed)", pid, err)
 		}
 	}
@@ -54,7 +56,7 @@ func Find(id Identity) (*Process, error) {
 	}
 	// The descriptor came first: if the pid still is who is meant, the descriptor is, too.
 	if !id.Alive() {
-		unlock(pidfd)
+		closeFD(pidfd)
 		return nil, ErrGone
 	}
 	return &Process{Started: Started{Identity: id, At: id.startedAt()}, handle: newHandle(pidfd), done: make(chan struct{})}, nil
@@ -68,16 +70,31 @@ func newHandle(pidfd int) handle {
 // wait returns when the process has ended, or with an error when the handle was closed.
 func (h handle) wait(pid int) (Exit, error) {
 	raw, err := h.file.SyscallConn()
+	exit := Exit{Code: -1, Unknown: true}
 	if err == nil {
-		err = raw.Read(ended)
+		err = raw.Read(func(pidfd uintptr) bool {
+			if !ended(pidfd) {
+				return false
+			}
+			if isChild(pidfd) {
+				exit = reap(pid)
+			}
+			return true
+		})
 	}
 	if err != nil {
 		return Exit{}, fs.ErrClosed // a poller has no other error; its own for this is not exported
 	}
-	return reap(pid), nil
+	return exit, nil
 }
 
 func (h handle) close() error { return h.file.Close() }
+
+// isChild reports whether the ended process behind a pidfd is a child of this one that was not waited for. If it is, its pid
+// means nobody else until it is waited for.
+func isChild(pidfd uintptr) bool {
+	return unix.Waitid(unix.P_PIDFD, int(pidfd), nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil
+}
 
 // ended reports whether the process behind a pidfd has ended: only then is the descriptor readable.
 func ended(pidfd uintptr) bool {

@@ -291,6 +291,27 @@ func TestAbandonLeavesNothing(t *testing.T) {
 	require.Empty(t, ids)
 }
 
+func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.start(t, "living", "live")
+	for i := range 6 {
+		claim, err := m.run.Claim("w" + strconv.Itoa(i))
+		require.NoError(t, err)
+		require.NoError(t, claim.Prepare(map[string]int{"n": i}))
+		require.NoError(t, claim.Commit(process.Started{}))
+		claim.Release()
+		at := time.Unix(int64(1000+i), 0)
+		require.NoError(t, os.Chtimes(filepath.Join(m.run.Path(), "workers", "w"+strconv.Itoa(i)), at, at))
+	}
+	removed, err := m.run.Sweep(2, func(worker string) bool { return worker == "w0" })
+	require.NoError(t, err)
+	require.Equal(t, 3, removed)
+	ids, err := m.run.Workers()
+	require.NoError(t, err)
+	require.Equal(t, []string{"living", "w0", "w4", "w5"}, ids)
+}
+
 // Many starters fight for one worker, each giving up what it won: at no time may two have it.
 func TestClaimIsExclusiveWhileOthersRemoveIt(t *testing.T) {
 	t.Parallel()

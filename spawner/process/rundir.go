@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 )
 
 // RunDir is the directory that holds the locks and records of one hive's workers.
@@ -15,14 +17,17 @@ type RunDir struct {
 }
 
 // OpenRunDir makes the directory where it is missing and checks that nobody else can write to it: whoever can could have
-// a hive signal any process. It must belong to this user, be no symbolic link, and have mode 0700 or stricter.
+// a hive signal any process. It must belong to this user, be no symbolic link, and give nobody else the right to write.
 func OpenRunDir(path string) (*RunDir, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
-	if err := os.MkdirAll(abs, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Dir(abs), 0o700); err != nil {
 		return nil, fmt.Errorf("run directory: %w; name another with --run-dir", err)
+	}
+	if err := ready(); err != nil {
+		return nil, err
 	}
 	d := &RunDir{path: abs}
 	for _, dir := range []string{abs, d.workers(), d.ports()} {
@@ -54,6 +59,46 @@ func (d *RunDir) Workers() ([]string, error) {
 	return ids, nil
 }
 
+// Sweep removes the directories of workers that are gone, the longest untouched first, until no more than keep are left, and
+// returns how many. Workers whose lock is held, and those that alive says live, do not count and stay.
+func (d *RunDir) Sweep(keep int, alive func(worker string) bool) (removed int, err error) {
+	ids, err := d.Workers()
+	if err != nil || len(ids) <= keep {
+		return 0, err
+	}
+	touched := make(map[string]time.Time, len(ids))
+	for _, id := range ids {
+		if info, err := os.Stat(d.worker(id)); err == nil {
+			touched[id] = info.ModTime()
+		}
+	}
+	slices.SortFunc(ids, func(a, b string) int { return touched[b].Compare(touched[a]) })
+	gone := 0
+	for _, id := range ids {
+		claim, err := d.Claim(id)
+		if err != nil {
+			continue // it lives, or is being started
+		}
+		if claim.Fresh() { // another hive swept it
+			claim.Abandon()
+			continue
+		}
+		if alive(id) {
+			claim.Release()
+			continue
+		}
+		if gone++; gone <= keep {
+			claim.Release()
+			continue
+		}
+		if err := claim.Remove(); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
+}
+
 // ReadRecord reads the worker's record, worker.json, into v: the fields that were prepared, and the [Started] process
 // under "process". The error is fs.ErrNotExist if the worker has none.
 func (d *RunDir) ReadRecord(worker string, v any) error {
@@ -75,10 +120,10 @@ func (d *RunDir) WriteRecord(worker string, p Started, body any) error {
 		return fmt.Errorf("record of %s: %w", worker, err)
 	}
 	path := filepath.Join(d.worker(worker), recordFile)
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+	if err := os.WriteFile(path+newSuffix, data, 0o600); err != nil {
 		return fmt.Errorf("record of %s: %w", worker, err)
 	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := os.Rename(path+newSuffix, path); err != nil {
 		return fmt.Errorf("record of %s: %w", worker, err)
 	}
 	return nil
@@ -100,6 +145,7 @@ func encodeRecord(p Started, body []byte) ([]byte, error) {
 const (
 	lockFile   = "lock"
 	recordFile = "worker.json"
+	newSuffix  = ".new" // of a record that is being replaced
 )
 
 func (d *RunDir) workers() string           { return d.path + "/workers" }

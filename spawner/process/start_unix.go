@@ -3,8 +3,10 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -40,7 +42,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: err}
 	}
-	defer unlock(log)
+	defer closeFD(log)
 	var stat unix.Stat_t
 	if err := unix.Fstat(log, &stat); err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: cmd.LogPath, Err: err}
@@ -53,6 +55,9 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
+		if stat.Size == 0 {
+			_ = unix.Unlink(cmd.LogPath) // nothing was or will be written to it
+		}
 		return nil, err
 	}
 	p.BootID = bootID()
@@ -67,6 +72,17 @@ var devNull = sync.OnceValues(func() (int, error) {
 	}
 	return fd, nil
 })
+
+// ready returns an error if what every start needs of the system cannot be had.
+func ready() error {
+	if _, err := devNull(); err != nil {
+		return err
+	}
+	if runtime.GOOS == "linux" && bootID() == "" {
+		return errors.New("/proc/sys/kernel/random/boot_id cannot be read: is /proc mounted?")
+	}
+	return nil
+}
 
 // Process is one process of a worker, started here or found again.
 type Process struct {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// ErrUnsupported is what every verb of this package returns on this system: it has neither inherited locks nor sessions.
+// errUnsupported is what a start answers on this system: it has neither inherited locks nor sessions.
 var errUnsupported = fmt.Errorf("starting workers on Windows: %w", errors.ErrUnsupported)
 
 // Claim is the right to start the processes of one worker.
@@ -25,6 +25,9 @@ func (c *Claim) Commit(Started) error { return errUnsupported }
 
 // Release does nothing.
 func (c *Claim) Release() {}
+
+// Remove returns errors.ErrUnsupported.
+func (c *Claim) Remove() error { return errUnsupported }
 
 // Abandon does nothing.
 func (c *Claim) Abandon() {}
@@ -73,3 +76,5 @@ func lock(string) (int, error) { return -1, errUnsupported }
 func unlock(int) {}
 
 func checkPrivate(string) error { return nil }
+
+func ready() error { return nil }

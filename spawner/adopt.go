@@ -1,0 +1,65 @@
+package spawner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// keepRecords is how many records of workers that are gone the run directory keeps: as long as a job is among them, asking
+// for it again gets the same answer. A record takes about 8 kB of memory.
+const keepRecords = 1000
+
+// sweepEvery is how many starts there are from one sweep of the run directory to the next.
+const sweepEvery = 500
+
+// sweepSometimes sweeps the run directory in the background after every sweepEvery-th start.
+func (s *Spawner) sweepSometimes() {
+	if s.starts.Add(1)%sweepEvery == 0 {
+		s.watchers.do(s.sweep)
+	}
+}
+
+// sweep removes the oldest records of workers that are gone, all but keepRecords.
+func (s *Spawner) sweep() {
+	removed, err := s.run.Sweep(keepRecords, func(worker string) bool {
+		prior, err := s.readRecord(worker)
+		return err == nil && prior.Process.Alive()
+	})
+	if err != nil {
+		s.cfg.Logger.Warn("run directory cannot be swept", "err", err)
+	}
+	if removed > 0 {
+		s.cfg.Logger.Debug("run directory swept", "removed", removed)
+	}
+}
+
+// adopt watches the workers that an earlier hive left running, so that their ends are told, too.
+func (s *Spawner) adopt() {
+	ids, err := s.run.Workers()
+	if err != nil {
+		s.cfg.Logger.Warn("workers of an earlier hive cannot be listed", "err", err)
+	}
+	for _, id := range ids {
+		prior, err := s.readRecord(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && prior.Result.WorkerID != id {
+			err = fmt.Errorf("it is the record of worker %q", prior.Result.WorkerID)
+		}
+		if err != nil {
+			s.cfg.Logger.Warn("record of a worker cannot be read; it is passed over", "worker", id, "err", err)
+			continue
+		}
+		p, err := process.Find(prior.Process.Identity)
+		if err != nil {
+			continue
+		}
+		result := prior.Result
+		s.watchers.watch(p, func(exit process.Exit) { s.cfg.Exited(exitEvent(result, exit)) })
+		s.cfg.Logger.Info("worker of an earlier hive still runs", "job", prior.Job.JobID, "worker", id, "pid", prior.Process.PID, "port", result.Port)
+	}
+}
