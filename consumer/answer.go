@@ -47,6 +47,7 @@ func (h *hive) answerFailure(t *task, e *messages.Error) {
 // answer publishes the outcome of t where observers find it, then where its caller waits. All of the job's events went
 // out before on the same connection, so a reader of both sees them first.
 func (h *hive) answer(t *task, header nats.Header, data []byte) {
+	t.ended = true
 	if t.story != nil {
 		h.publish(t, &nats.Msg{Subject: h.Subjects.Result(h.HiveID, t.job.JobID), Header: header, Data: data})
 	}

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -153,13 +152,7 @@ type hive struct {
 	courier  *courier
 	counts   counts
 
-	// tasks are the goroutines that answer messages; none is added once left is true.
-	tasks sync.WaitGroup
-	mu    sync.Mutex
-	left  bool
-	next  chan func()   // what a resting task does next
-	rests atomic.Int64  // tasks that rest or are about to
-	leave chan struct{} // closed when left
+	tasks *tasks
 
 	// started is true once the hive said so; one that never did does not say that it stops. Run's goroutine alone uses it.
 	started bool
@@ -170,38 +163,6 @@ func newHive(nc *nats.Conn, spawner Spawner, cfg Config) *hive {
 	return &hive{
 		Config: cfg, nc: nc, spawner: spawner, line: newLine(cfg.MaxJobs, cfg.MaxWaiting),
 		narrator: NewNarrator(nc, cfg.Subjects, cfg.HiveID, cfg.Logger), courier: newCourier(),
-		next: make(chan func()), leave: make(chan struct{}),
-	}
-}
-
-// do runs f in a goroutine that the drain waits for, unless the hive has left. It takes one that rests, if there is one: a
-// goroutine that has run a job before need not grow its stack again.
-func (h *hive) do(f func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.left {
-		return
-	}
-	select {
-	case h.next <- f:
-	default:
-		h.tasks.Go(func() { h.work(f) })
-	}
-}
-
-// work runs f and then what comes next, until the hive leaves or as many as there are slots rest already.
-func (h *hive) work(f func()) {
-	for {
-		f()
-		if h.rests.Add(1) > int64(h.MaxJobs) {
-			h.rests.Add(-1)
-			return
-		}
-		select {
-		case f = <-h.next:
-			h.rests.Add(-1)
-		case <-h.leave:
-			return
-		}
+		tasks: newTasks(cfg.MaxJobs),
 	}
 }

@@ -92,7 +92,7 @@ func (h *hive) drain(ctx context.Context, interrupt context.CancelCauseFunc, svc
 	}
 	h.awaitHandlers(ctx)
 	if err == nil {
-		h.tasks.Wait() // what is left are refusals: they wait for nothing
+		h.tasks.wait() // what is left are refusals: they wait for nothing
 	}
 	if h.started {
 		h.sayStopped()
@@ -129,10 +129,7 @@ func (h *hive) awaitHandlers(ctx context.Context) {
 			}
 		}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.left = true
-	close(h.leave)
+	h.tasks.leave()
 }
 
 // within reports whether done was closed before d passed.

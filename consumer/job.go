@@ -19,6 +19,7 @@ type task struct {
 	reply   string // where the caller waits; empty if nobody does
 	story   *story // nil for an operation that is none: it has no effect and is only answered
 	place   *place // nil if the job was refused before it came to the line
+	ended   bool   // the answer is on its way
 }
 
 // accept reads a request and takes its place in line, so that jobs are served in the order of their arrival. The rest
@@ -30,7 +31,7 @@ func (h *hive) accept(ctx context.Context, req micro.Request) {
 	if err == nil {
 		t.place, err = h.line.join()
 	}
-	h.do(func() { h.serve(ctx, t, err) })
+	h.tasks.do(func() { h.serve(ctx, t, err) })
 }
 
 // read decodes the job of t and checks that it is for this hive.
@@ -68,6 +69,7 @@ func (h *hive) identify(t *task, refused error) {
 //	└── answer      on the result's subject, then to the caller
 func (h *hive) serve(ctx context.Context, t *task, refused error) {
 	defer t.place.end()
+	defer h.lastResort(t)
 	if refused == nil {
 		refused = t.turn()
 	}
@@ -124,6 +126,21 @@ func (h *hive) recovered(t *task, err *error) {
 	}
 	h.Logger.Error("job panicked", "job", t.job.JobID, "worker", t.job.WorkerID, "panic", v, "stack", string(debug.Stack()))
 	*err = messages.AsError(fmt.Errorf("the hive panicked: %v", v))
+}
+
+// lastResort answers a job whose handling itself panicked, as far as that still can be done, so that one job never ends the
+// hive. It must be deferred itself.
+func (h *hive) lastResort(t *task) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	h.Logger.Error("handling of a job panicked", "job", t.job.JobID, "worker", t.job.WorkerID, "panic", v, "stack", string(debug.Stack()))
+	if t.ended {
+		return
+	}
+	defer func() { _ = recover() }() // what panicked once may do so again
+	h.fail(t, messages.Errorf(messages.Internal, "the hive panicked: %v", v))
 }
 
 // complete tells and answers that the worker runs.

@@ -77,7 +77,7 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	return f, st.living(&f)
 }
 
-// large compares a worker of 100 MB with a small one.
+// largeWorker compares a worker of 100 MB with a small one.
 func (st *stage) largeWorker(rounds int, f *figures) error {
 	code, err := tinyWorker()
 	if err != nil {

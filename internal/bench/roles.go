@@ -191,8 +191,9 @@ func (c *client) end() {
 	for _, pid := range c.pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
+	patience := time.Now().Add(10 * time.Second)
 	for _, pid := range c.pids {
-		for syscall.Kill(pid, 0) == nil {
+		for syscall.Kill(pid, 0) == nil && time.Now().Before(patience) {
 			time.Sleep(time.Millisecond)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 type stage struct {
 	server, echo, starter, sketch, client *party
 	hive                                  *exec.Cmd
-	tiny, large                           string // workers of the floor
+	tiny                                  string // the worker of the floor
 	catalog                               string
 }
 
@@ -34,7 +34,7 @@ type party struct {
 }
 
 func setUp(ctx context.Context, hive, dir string) (*stage, error) {
-	st := &stage{catalog: filepath.Join(dir, "catalog"), tiny: filepath.Join(dir, "tiny"), large: filepath.Join(dir, "large")}
+	st := &stage{catalog: filepath.Join(dir, "catalog"), tiny: filepath.Join(dir, "tiny")}
 	worker, err := tinyWorker()
 	if err != nil {
 		return nil, err
@@ -73,8 +73,7 @@ func (st *stage) install(version string, code []byte, padding int) error {
 	return writeWorker(filepath.Join(st.catalog, fmt.Sprintf("%s-v%s-%s", name, version, runtime.GOOS), name), code, padding)
 }
 
-// writeWorker writes an executable. It is written by a child, so that no process of this run ever has it open for
-// writing while another one forks.
+// writeWorker writes an executable of the code and as many bytes of padding.
 func writeWorker(path string, code []byte, padding int) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
