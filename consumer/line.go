@@ -16,6 +16,10 @@ var (
 	errLate   = errors.New("the deadline passed")
 )
 
+// mostInFlight bounds the jobs that have been started and not answered: those that wait for their worker to be ready hold no
+// slot, and each costs a goroutine and asks its worker twice a second.
+const mostInFlight = 1024
+
 // line bounds the jobs at work: a number of slots and, before them, a bounded line, first come, first served.
 type line struct {
 	mu         sync.Mutex
@@ -52,6 +56,8 @@ func (l *line) join() (*place, error) {
 	switch {
 	case l.closed:
 		return nil, errClosed
+	case l.inFlight >= mostInFlight:
+		return nil, errFull
 	case l.free > 0:
 		l.free--
 		l.give(p)
@@ -175,7 +181,7 @@ func (h *hive) refusal(job messages.Job, err error) *messages.Error {
 	var e *messages.Error
 	switch {
 	case errors.Is(err, errFull):
-		e = messages.Errorf(messages.HiveBusy, "hive %s has %d jobs at work and %d in line: try again later or on another hive", h.HiveID, h.MaxJobs, h.MaxWaiting)
+		e = messages.Errorf(messages.HiveBusy, "hive %s has as many jobs at work, in line and waiting for their workers as it takes: try again later or on another hive", h.HiveID)
 	case errors.Is(err, errClosed):
 		e = h.draining()
 	case errors.Is(err, errLate):

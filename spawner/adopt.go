@@ -55,7 +55,11 @@ func (s *Spawner) adopt() {
 			continue
 		}
 		p, err := process.Find(prior.Process.Identity)
+		if errors.Is(err, process.ErrGone) {
+			continue
+		}
 		if err != nil {
+			s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", id, "pid", prior.Process.PID, "err", err)
 			continue
 		}
 		result := prior.Result

@@ -54,6 +54,12 @@ func play(model, port string) int {
 	case "close":
 		_, _ = syscall.Close(3), syscall.Close(4) // what it inherited; the runtime's own come behind
 		fmt.Println("closed")
+	case "scribble":
+		for fd := 3; fd <= 4; fd++ {
+			_, err := syscall.Write(fd, []byte("scribble"))
+			fmt.Println("scribbled:", err)
+		}
+		fmt.Println("done scribbling")
 	case "orphan": // ends, and leaves a process behind that holds what it inherited
 		child := exec.Command(os.Args[0], os.Args[1:]...)
 		child.Args[4] = "live"

@@ -15,6 +15,8 @@ type record struct {
 	entry
 	// Process is the process that was started.
 	Process process.Started `json:"process"`
+	// answered says that the job was answered; before that, the worker is watched.
+	answered bool
 }
 
 // entry is the part of a record that is known before the start.
@@ -122,27 +124,33 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 		return nil, startedElsewhere(job)
 	}
 	prior.started(found)
-	if err := s.writeRecord(prior); err != nil {
+	if err := s.run.WriteStarted(job.WorkerID, prior.Process, prior.entry); err != nil {
 		return nil, unexpected("recover the worker", err)
 	}
 	s.cfg.Logger.Warn("found a worker whose start was cut short", "worker", job.WorkerID, "pid", found.PID)
 	return &prior, nil
 }
 
+// readRecord returns what is known of the worker. The error is fs.ErrNotExist if no process of it was started, as far as is
+// known.
 func (s *Spawner) readRecord(worker string) (*record, error) {
 	var r record
-	if err := s.run.ReadRecord(worker, &r); err != nil {
+	err := s.run.ReadRecord(worker, &r)
+	r.answered = err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		r = record{}
+		if s.run.ReadStarting(worker, &r) == nil && r.Process.PID != 0 {
+			err = nil
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	r.started(r.Process)
 	return &r, nil
 }
 
-func (s *Spawner) writeRecord(r record) error {
-	return s.run.WriteRecord(r.Result.WorkerID, r.Process, r.entry)
-}
-
-// replaceRecord writes the record of a worker that has ended, unless another worker has taken its id since.
+// replaceRecord writes down how a worker ended, unless another worker has taken its id since.
 func (s *Spawner) replaceRecord(r record) error {
 	claim, err := s.run.Claim(r.Result.WorkerID)
 	if errors.Is(err, process.ErrHeld) {
@@ -155,7 +163,7 @@ func (s *Spawner) replaceRecord(r record) error {
 	if there, err := s.readRecord(r.Result.WorkerID); err != nil || there.Process.Identity != r.Process.Identity {
 		return err
 	}
-	return s.writeRecord(r)
+	return claim.Replace(r.Process, r.entry)
 }
 
 // checkSame returns an error if the worker of prior is not the one that job asks for. What the job leaves open is whatever
@@ -190,11 +198,15 @@ func startedElsewhere(job messages.Job) error {
 func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, tell story) (messages.Result, error) {
 	tell.replayed(prior.Result)
 	prior = s.outcome(ctx, prior)
-	result := prior.Result
-	result.JobID, result.Replayed = job.JobID, true
+	if prior.Failure == nil && !prior.answered && !prior.Process.Alive() {
+		prior.Failure = s.lost(prior)
+	}
 	if prior.Failure != nil {
 		return messages.Result{}, prior.Failure
 	}
+	s.publish(prior)
+	result := prior.Result
+	result.JobID, result.Replayed = job.JobID, true
 	if job.Wait != messages.WaitReady {
 		return result, nil
 	}
@@ -207,15 +219,36 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 	return result, nil
 }
 
+// lost says that a worker ended while nobody watched it and before its job was answered, and keeps that as the answer.
+func (s *Spawner) lost(rec record) *messages.Error {
+	e := messages.Errorf(messages.WorkerExited, "%s (PID %d) ended while no hive watched it; its log is %s", rec.Result.Worker, rec.Process.PID, rec.Result.LogPath)
+	e.LogTail = logTail(rec.Result.LogPath, 0)
+	rec.Failure = e
+	if err := s.replaceRecord(rec); err != nil {
+		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
+	}
+	return e
+}
+
+// publish makes what was written of the worker its record: its job is answered.
+func (s *Spawner) publish(rec record) {
+	if err := s.run.Publish(rec.Result.WorkerID); err != nil {
+		s.cfg.Logger.Error("worker runs without a record", "job", rec.Job.JobID, "worker", rec.Result.WorkerID, "pid", rec.Process.PID, "err", err)
+	}
+}
+
 // outcome waits until the watch of a worker that was started a moment ago is over, with a little more for who watches it to
 // write down how it ended, and returns its record as it is then.
 func (s *Spawner) outcome(ctx context.Context, rec record) record {
 	const slack = 50 * time.Millisecond
 	settled := rec.Result.StartedAt.Add(s.cfg.Watch + slack)
+	if latest := time.Now().Add(s.cfg.Watch + slack); settled.After(latest) {
+		settled = latest // the clock was set back
+	}
 	if s.cfg.Watch == 0 || !time.Now().Before(settled.Add(slack)) {
 		return rec
 	}
-	for rec.Failure == nil && pause(ctx, startPoll) == nil {
+	for rec.Failure == nil && !rec.answered && pause(ctx, startPoll) == nil {
 		if again, err := s.readRecord(rec.Result.WorkerID); err == nil {
 			rec = *again
 		}

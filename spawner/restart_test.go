@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner"
 )
 
 // reopen closes the hive's spawner and opens another on the same directories, as a restart does.
@@ -74,6 +75,68 @@ func TestCutShortStartOfAWorkerWithoutItsLock(t *testing.T) {
 	require.Nil(t, again.err)
 	require.True(t, again.result.Replayed)
 	require.Equal(t, first.result.PID, again.result.PID)
+}
+
+// A hive was killed while it watched a worker: its job was never answered.
+func TestStartThatWasNeverAnswered(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	first := h.spawn(job("j", "live"))
+	require.Nil(t, first.err)
+	record := filepath.Join(h.cfg.RunDir, "workers", first.result.WorkerID, "worker.json")
+	require.NoError(t, os.Remove(record))
+	h.reopen()
+	again := h.spawn(job("j", "live"))
+	require.Nil(t, again.err, "it runs")
+	require.Equal(t, first.result.PID, again.result.PID)
+	require.FileExists(t, record, "now it is answered")
+
+	require.NoError(t, os.Remove(record))
+	require.NoError(t, syscall.Kill(first.result.PID, syscall.SIGKILL))
+	<-h.exited
+	for range 2 {
+		lost := h.spawn(job("j", "live"))
+		require.ErrorIs(t, lost.err, messages.WorkerExited, "nobody was ever told that it ran, and it does not")
+		require.Equal(t, []string{"playing live"}, lost.err.LogTail)
+	}
+}
+
+// A worker that writes to descriptors that it does not know must not harm its record.
+func TestWorkerCannotWriteItsRecord(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	first := h.spawn(job("j", "scribble"))
+	require.Nil(t, first.err)
+	require.Contains(t, awaitLog(t, first.result.LogPath, "done scribbling"), "scribbled: bad file descriptor")
+	require.True(t, h.spawn(job("j", "scribble")).result.Replayed)
+}
+
+func TestRunDirectoryOfAnotherHiveIsRefused(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	cfg := h.cfg
+	cfg.HiveID = "gpu-2"
+	_, err := spawner.New(cfg)
+	require.ErrorContains(t, err, `belongs to hive "gpu-1"`)
+}
+
+func TestLogDirectoryThatOthersCanWriteIsRefused(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	cfg := h.cfg
+	cfg.LogDir = t.TempDir()
+	require.NoError(t, os.Chmod(cfg.LogDir, 0o777))
+	_, err := spawner.New(cfg)
+	require.ErrorContains(t, err, "chmod go-w")
+}
+
+// A log that blocks whoever opens it must not keep the job's slot for ever.
+func TestLogThatIsNoFileIsRefused(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	j := job("j", "live")
+	require.NoError(t, syscall.Mkfifo(filepath.Join(h.cfg.LogDir, j.WorkerID+".j.log"), 0o600))
+	require.ErrorIs(t, h.spawn(j).err, messages.SpawnFailed)
 }
 
 // cutShort makes the worker's directory what it is between the start and the record.

@@ -13,9 +13,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/catalog"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -90,6 +92,9 @@ func New(cfg Config) (*Spawner, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := run.Belong(cfg.HiveID); err != nil {
+		return nil, err
+	}
 	if cfg.LogDir, err = makeLogDir(cfg.LogDir); err != nil {
 		return nil, err
 	}
@@ -136,10 +141,25 @@ func makeLogDir(path string) (string, error) {
 	if err == nil {
 		err = os.MkdirAll(abs, 0o750)
 	}
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs) // the kernel names open files by their real paths
+	}
+	if err == nil {
+		err = checkPrivate(abs)
+	}
 	if err != nil {
 		return "", fmt.Errorf("log directory: %w; name another with --log-dir", err)
 	}
 	return abs, nil
+}
+
+// checkPrivate returns an error if others than the owner can write the directory.
+func checkPrivate(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	return binary.CheckPrivate(dir, info.Mode())
 }
 
 // Spawn starts the worker that job asks for, tells each step to emit, and returns when the process runs and has been
@@ -203,5 +223,10 @@ func unexpected(act string, err error) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return messages.Errorf(messages.UnsupportedPlatform, "%s: %w", act, err)
 	}
-	return messages.Errorf(messages.Internal, "%s: %w", act, err)
+	e := messages.Errorf(messages.Internal, "%s: %w", act, err)
+	if errors.Is(err, syscall.ENOSPC) {
+		e.Message += ": make room in the run directory, or end workers"
+		e.Retryable = true
+	}
+	return e
 }

@@ -63,6 +63,9 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 		alive := func() bool { return !run.ended() }
 		err = s.awaitReady(ctx, job, run.record, alive, tell)
 	}
+	if err == nil && !run.ended() {
+		s.publish(run.record)
+	}
 	if !run.answer() {
 		err = s.exited(run, tell)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"math"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,5 +12,12 @@ import (
 func hideEnvironment(logger *slog.Logger) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		logger.Warn("workers can read the environment of the hive", "err", err)
+	}
+}
+
+// keepDescriptors keeps workers from inheriting what the hive was started with.
+func keepDescriptors(logger *slog.Logger) {
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		logger.Debug("workers inherit what the hive was started with", "err", err)
 	}
 }

@@ -47,7 +47,9 @@ Once it takes jobs it prints one line on stdout and, below systemd, reports that
 // serve runs the hive until ctx ends. What is wrong on this machine ends it before NATS is waited for.
 func serve(ctx context.Context, s settings, version string, log *slog.Logger, stdout io.Writer) error {
 	leaveCores()
+	survivePipes()
 	hideEnvironment(log)
+	keepDescriptors(log)
 	subjects, err := messages.NewSubjects(s.prefix)
 	if err != nil {
 		return cli.Usagef("--subject-prefix: %w", err)

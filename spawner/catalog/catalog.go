@@ -130,13 +130,20 @@ func (c *Catalog) load(found candidate) (Entry, error) {
 // check verifies the binary, unless it was found sound before and has not been touched since.
 func (c *Catalog) check(path string) error {
 	var current stamp
-	if info, err := os.Stat(path); err == nil {
+	info, err := os.Lstat(path)
+	if err == nil && info.Mode().Type() == fs.ModeSymlink {
+		if err := c.checkLink(path); err != nil {
+			return err
+		}
+		info, err = os.Stat(path)
+	}
+	if err == nil {
 		current = stampOf(info)
 	}
 	if known, ok := c.good.Load(path); ok && known == current {
 		return nil
 	}
-	err := binary.Check(path)
+	err = binary.Check(path)
 	if err == nil && current.isSettled(c.now()) {
 		c.good.Store(path, current)
 	}

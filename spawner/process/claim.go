@@ -15,9 +15,10 @@ import (
 type Claim struct {
 	run    *RunDir
 	worker string
-	lock   int
-	fresh  bool
-	body   []byte // what Prepare was given, as JSON
+	lock   int  // only for reading: the worker inherits it, and must not be able to write its record by mistake
+	writer int  // the same file for writing; -1 before Prepare
+	fresh  bool // nothing was ever started
+	body   []byte
 }
 
 // Claim takes the worker's lock. The error is [ErrHeld] if a process of the worker lives or is being started.
@@ -27,25 +28,21 @@ func (d *RunDir) Claim(worker string) (*Claim, error) {
 	if err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, &fs.PathError{Op: "mkdir", Path: d.worker(worker), Err: err}
 	}
-	fresh := err == nil
+	made := err == nil
 	fd, err := lock(d.lockPath(worker))
-	switch {
-	case errors.Is(err, unix.ENOENT):
+	if errors.Is(err, unix.ENOENT) {
 		return nil, fmt.Errorf("%s: %w", worker, ErrHeld) // another start removes what it made; it lets go at once
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
-	case !fresh && !sameFile(fd, d.lockPath(worker)):
-		unlock(fd)
+	}
+	var open, there unix.Stat_t
+	if unix.Fstat(fd, &open) != nil || unix.Stat(d.lockPath(worker), &there) != nil || open.Ino != there.Ino || open.Dev != there.Dev {
+		unlock(fd) // a lock on a removed file keeps nobody out
 		return nil, fmt.Errorf("%s: %w", worker, ErrHeld)
 	}
-	return &Claim{run: d, worker: worker, lock: fd, fresh: fresh}, nil
-}
-
-// sameFile reports whether the open file is still the one at path: a lock on a removed file keeps nobody out. Only who
-// made a worker's directory removes it again, so who made it need not ask.
-func sameFile(fd int, path string) bool {
-	var open, there unix.Stat_t
-	return unix.Fstat(fd, &open) == nil && unix.Stat(path, &there) == nil && open.Ino == there.Ino && open.Dev == there.Dev
+	// Who made the directory is not always who gets the lock first: only what is in the file tells whether it was used.
+	return &Claim{run: d, worker: worker, lock: fd, writer: -1, fresh: made && open.Size == 0 && open.Nlink == 1}, nil
 }
 
 // Fresh reports whether the worker had no directory before: no process of it has ever been started, as far as is known.
@@ -59,31 +56,43 @@ func (c *Claim) Prepare(body any) error {
 	if c.body, err = json.Marshal(body); err != nil {
 		return fmt.Errorf("record of %s: %w", c.worker, err)
 	}
+	path := c.run.lockPath(c.worker)
+	if c.writer, err = openRetry(path, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0); err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
 	if !c.fresh {
 		if err := c.forget(); err != nil {
 			return err
 		}
 	}
-	return c.write(Started{})
+	return c.Commit(Started{})
 }
 
-// Commit adds to what Prepare wrote which process was started, and makes that the worker's record by giving the lock file
-// its second name: the record appears whole, and no second file has to be made.
+// Commit adds to what Prepare wrote which process was started. It never becomes shorter by that.
 func (c *Claim) Commit(p Started) error {
-	if err := c.write(p); err != nil {
+	data, err := encodeRecord(p, c.body)
+	if err != nil {
+		return fmt.Errorf("record of %s: %w", c.worker, err)
+	}
+	return writeAll(c.writer, data, c.run.lockPath(c.worker))
+}
+
+// Replace makes p and body the record of a worker that has ended, without a second file: there may be no room for one.
+func (c *Claim) Replace(p Started, body any) error {
+	if err := c.Prepare(body); err != nil {
 		return err
 	}
-	if err := unix.Link(c.run.lockPath(c.worker), c.recordPath()); err != nil {
-		return &fs.PathError{Op: "link", Path: c.recordPath(), Err: err}
+	if err := c.Commit(p); err != nil {
+		return err
 	}
-	return nil
+	return c.run.Publish(c.worker)
 }
 
 // Remove removes the worker's directory and releases the claim.
 func (c *Claim) Remove() error {
 	defer c.Release()
 	// The lock goes before the directory and while it is held: whoever waits for it finds that it is no longer there.
-	for _, path := range []string{c.recordPath(), c.recordPath() + newSuffix, c.run.lockPath(c.worker)} {
+	for _, path := range []string{c.recordPath(), c.run.lockPath(c.worker)} {
 		if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
 			return &fs.PathError{Op: "unlink", Path: path, Err: err}
 		}
@@ -101,33 +110,19 @@ func (c *Claim) forget() error {
 	if err := unix.Unlink(c.recordPath()); err != nil && !errors.Is(err, unix.ENOENT) {
 		return &fs.PathError{Op: "unlink", Path: c.recordPath(), Err: err}
 	}
-	if err := unix.Ftruncate(c.lock, 0); err != nil {
+	if err := unix.Ftruncate(c.writer, 0); err != nil {
 		return &fs.PathError{Op: "truncate", Path: c.run.lockPath(c.worker), Err: err}
-	}
-	return nil
-}
-
-// write writes the whole record. One with a process is never shorter than the one without, which it overwrites.
-func (c *Claim) write(p Started) error {
-	data, err := encodeRecord(p, c.body)
-	if err != nil {
-		return fmt.Errorf("record of %s: %w", c.worker, err)
-	}
-	for off := 0; off < len(data); {
-		n, err := unix.Pwrite(c.lock, data[off:], int64(off))
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return &fs.PathError{Op: "write", Path: c.run.lockPath(c.worker), Err: err}
-		}
-		off += max(n, 0)
 	}
 	return nil
 }
 
 // Release gives up this process's part in the lock. It may be called twice.
 func (c *Claim) Release() {
-	if c.lock >= 0 {
-		unlock(c.lock)
-		c.lock = -1
+	for _, fd := range []*int{&c.writer, &c.lock} {
+		if *fd >= 0 {
+			closeFD(*fd)
+			*fd = -1
+		}
 	}
 }
 
@@ -140,8 +135,46 @@ func (c *Claim) Abandon() {
 	if c.fresh {
 		_ = unix.Unlink(c.run.lockPath(c.worker))
 		_ = unix.Rmdir(c.run.worker(c.worker))
-	} else if c.body != nil {
+	} else if c.writer >= 0 {
 		_ = c.forget()
 	}
 	c.Release()
+}
+
+// Publish makes what is in the worker's lock file its record, by giving the file its second name: the record appears whole.
+// A record that is there already is the same file.
+func (d *RunDir) Publish(worker string) error {
+	path := d.worker(worker) + "/" + recordFile
+	if err := unix.Link(d.lockPath(worker), path); err != nil && !errors.Is(err, unix.EEXIST) {
+		return &fs.PathError{Op: "link", Path: path, Err: err}
+	}
+	return nil
+}
+
+// WriteStarted writes into the lock file of a worker which process it is, for a start that was cut short before it could.
+func (d *RunDir) WriteStarted(worker string, p Started, body any) error {
+	data, err := json.Marshal(body)
+	if err == nil {
+		data, err = encodeRecord(p, data)
+	}
+	if err != nil {
+		return fmt.Errorf("record of %s: %w", worker, err)
+	}
+	fd, err := openRetry(d.lockPath(worker), unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: d.lockPath(worker), Err: err}
+	}
+	defer closeFD(fd)
+	return writeAll(fd, data, d.lockPath(worker))
+}
+
+func writeAll(fd int, data []byte, path string) error {
+	for off := 0; off < len(data); {
+		n, err := unix.Pwrite(fd, data[off:], int64(off))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return &fs.PathError{Op: "write", Path: path, Err: err}
+		}
+		off += max(n, 0)
+	}
+	return nil
 }

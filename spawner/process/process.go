@@ -3,9 +3,12 @@
 // Nothing about a worker is kept in memory that the hive would miss after a crash. What is true of a worker is held by
 // the kernel and by one small directory per worker on a tmpfs:
 //
-//	<run-dir>/workers/<worker>/lock         held (flock) as long as a process of the worker lives; says what is started
-//	<run-dir>/workers/<worker>/worker.json  the worker's record; appears after the start, with the process's identity
+//	<run-dir>/workers/<worker>/lock         held (flock) as long as a process of the worker lives; says what is being
+//	                                        started and, after the start, which process it is
+//	<run-dir>/workers/<worker>/worker.json  the worker's record: the same file under a second name, from the moment on that
+//	                                        its job is answered
 //	<run-dir>/ports/<port>                  held (flock) as long as a process has the port
+//	<run-dir>/owner                         whose workers these are
 //
 // The open locks travel to the worker as inherited descriptors and the hive closes its own copies, so a lock is held
 // exactly as long as the worker lives: no crash, of whichever party, leaves a stale one.

@@ -30,15 +30,40 @@ func OpenRunDir(path string) (*RunDir, error) {
 		return nil, err
 	}
 	d := &RunDir{path: abs}
-	for _, dir := range []string{abs, d.workers(), d.ports()} {
+	for i, dir := range []string{abs, "/workers", "/ports"} {
+		if i > 0 {
+			dir = d.path + dir
+		}
 		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, fmt.Errorf("run directory: %w", err)
 		}
 		if err := checkPrivate(dir); err != nil {
 			return nil, fmt.Errorf("run directory: %w", err)
 		}
+		if i == 0 { // the kernel names open files by their real paths
+			if d.path, err = filepath.EvalSymlinks(abs); err != nil {
+				return nil, fmt.Errorf("run directory: %w", err)
+			}
+		}
 	}
 	return d, nil
+}
+
+// Belong writes the owner's name into the directory, or returns an error if another's is there: the workers below are
+// its workers.
+func (d *RunDir) Belong(owner string) error {
+	path := d.path + "/owner"
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.WriteFile(path, []byte(owner), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("run directory: %w", err)
+	}
+	if string(data) != owner {
+		return fmt.Errorf("run directory: %s belongs to hive %q, whose workers may run; name another with --run-dir, or remove it when they have ended", d.path, data)
+	}
+	return nil
 }
 
 // Path returns the absolute path of the directory.
@@ -105,28 +130,10 @@ func (d *RunDir) ReadRecord(worker string, v any) error {
 	return readJSON(filepath.Join(d.worker(worker), recordFile), v)
 }
 
-// ReadStarting reads what the worker's start had written when it was cut short, into v.
+// ReadStarting reads what the worker's last start has written so far into v: what [Claim.Prepare] did, and behind it what
+// [Claim.Commit] did.
 func (d *RunDir) ReadStarting(worker string, v any) error {
 	return readJSON(d.lockPath(worker), v)
-}
-
-// WriteRecord replaces the worker's record in one step. The body must encode to a JSON object with at least one field.
-func (d *RunDir) WriteRecord(worker string, p Started, body any) error {
-	data, err := json.Marshal(body)
-	if err == nil {
-		data, err = encodeRecord(p, data)
-	}
-	if err != nil {
-		return fmt.Errorf("record of %s: %w", worker, err)
-	}
-	path := filepath.Join(d.worker(worker), recordFile)
-	if err := os.WriteFile(path+newSuffix, data, 0o600); err != nil {
-		return fmt.Errorf("record of %s: %w", worker, err)
-	}
-	if err := os.Rename(path+newSuffix, path); err != nil {
-		return fmt.Errorf("record of %s: %w", worker, err)
-	}
-	return nil
 }
 
 // encodeRecord returns the object in body with the process as its first field.
@@ -145,7 +152,6 @@ func encodeRecord(p Started, body []byte) ([]byte, error) {
 const (
 	lockFile   = "lock"
 	recordFile = "worker.json"
-	newSuffix  = ".new" // of a record that is being replaced
 )
 
 func (d *RunDir) workers() string           { return d.path + "/workers" }

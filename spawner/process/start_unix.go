@@ -38,7 +38,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := openRetry(cmd.LogPath, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+	log, err := openRetry(cmd.LogPath, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: err}
 	}
@@ -46,6 +46,9 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(log, &stat); err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: cmd.LogPath, Err: err}
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: errors.New("it is no regular file")}
 	}
 	p := &Process{LogStart: stat.Size, Started: Started{At: time.Now().UTC()}, done: make(chan struct{})}
 	p.PID, err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{

@@ -26,6 +26,15 @@ func (c *Claim) Commit(Started) error { return errUnsupported }
 // Release does nothing.
 func (c *Claim) Release() {}
 
+// Replace returns errors.ErrUnsupported.
+func (c *Claim) Replace(Started, any) error { return errUnsupported }
+
+// Publish returns errors.ErrUnsupported.
+func (d *RunDir) Publish(string) error { return errUnsupported }
+
+// WriteStarted returns errors.ErrUnsupported.
+func (d *RunDir) WriteStarted(string, Started, any) error { return errUnsupported }
+
 // Remove returns errors.ErrUnsupported.
 func (c *Claim) Remove() error { return errUnsupported }
 
