@@ -98,6 +98,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 // clearAway ends what still runs and removes the directory.
 func (d *demo) clearAway() error {
 	var errs []error
+	if d.result.PID == 0 && d.stack != nil {
+		d.worker = d.unanswered()
+	}
 	if d.worker != nil {
 		errs = append(errs, d.endWorker(context.Background()))
 	}
@@ -108,6 +111,19 @@ func (d *demo) clearAway() error {
 		errs = append(errs, d.stack.Stop())
 	}
 	return errors.Join(append(errs, os.RemoveAll(d.dir))...)
+}
+
+// unanswered returns the worker of a job whose answer never came, as the queen knows it; nil if there is none that lives.
+func (d *demo) unanswered() *os.Process {
+	worker, ok := d.stack.Registry().Worker(d.job.WorkerID)
+	if !ok || worker.PID == 0 || worker.State == queen.StateStopped {
+		return nil
+	}
+	process, err := os.FindProcess(worker.PID)
+	if err != nil {
+		return nil
+	}
+	return process
 }
 
 // remember leaves word of what a second signal must clear away at once.
