@@ -41,7 +41,7 @@ func (f *spawnFlags) explain(cmd *cobra.Command, result messages.Result, err err
 		fmt.Fprint(cmd.ErrOrStderr(), cli.Printable(details(failure)))
 		return cli.Exit(code, nil)
 	}
-	return cli.Exit(code, errors.New(messages.OneLine(failure.Error())+"\n"+details(failure)))
+	return cli.Exit(code, errors.New(messages.OneLine(cli.Printable(failure.Error()))+"\n"+details(failure)))
 }
 
 // explainSilence says why no answer came and how to ask again.
@@ -65,7 +65,7 @@ func details(e *messages.Error) string {
 		}
 		fmt.Fprintf(&b, "  %s:\n", title)
 		for _, line := range lines {
-			fmt.Fprintf(&b, "    %s\n", messages.OneLine(line))
+			fmt.Fprintf(&b, "    %s\n", messages.OneLine(cli.Printable(line)))
 		}
 	}
 	section("its last output", e.LogTail)

@@ -22,7 +22,7 @@ func newNarrator(w io.Writer, before func(messages.Event) string) narrator {
 
 // tell writes one event. Failures are red, warnings yellow, what was reached is green, and details are dim.
 func (n narrator) tell(e messages.Event) {
-	text := cli.Printable(messages.OneLine(e.Human))
+	text := messages.OneLine(cli.Printable(e.Human))
 	if n.fold != nil {
 		text = n.fold(text)
 	}

@@ -100,7 +100,7 @@ func printWorkers(w io.Writer, workers []queen.Worker) error {
 			strconv.Itoa(worker.PID), (time.Duration(worker.AgeMS) * time.Millisecond).Round(time.Second).String() + " ago",
 		}
 		for i := range row {
-			row[i] = cli.Printable(messages.OneLine(cmp.Or(row[i], "-")))
+			row[i] = messages.OneLine(cli.Printable(cmp.Or(row[i], "-")))
 		}
 		rows = append(rows, row)
 	}
