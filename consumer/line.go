@@ -11,9 +11,10 @@ import (
 
 // Why a job gets no slot.
 var (
-	errFull   = errors.New("the line is full")
-	errClosed = errors.New("the line is closed")
-	errLate   = errors.New("the deadline passed")
+	errFull    = errors.New("the line is full")
+	errCrowded = errors.New("too many jobs wait for their workers")
+	errClosed  = errors.New("the line is closed")
+	errLate    = errors.New("the deadline passed")
 )
 
 // mostInFlight bounds the jobs that have been started and not answered: those that wait for their worker to be ready hold no
@@ -48,7 +49,7 @@ func newLine(slots, maxWaiting int) *line {
 	return &line{free: slots, maxWaiting: maxWaiting, idle: make(chan struct{})}
 }
 
-// join takes a free slot, or a place in line, or returns errFull or errClosed.
+// join takes a free slot, or a place in line, or returns errFull, errCrowded or errClosed.
 func (l *line) join() (*place, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,7 +58,7 @@ func (l *line) join() (*place, error) {
 	case l.closed:
 		return nil, errClosed
 	case l.inFlight >= mostInFlight:
-		return nil, errFull
+		return nil, errCrowded
 	case l.free > 0:
 		l.free--
 		l.give(p)
@@ -181,7 +182,9 @@ func (h *hive) refusal(job messages.Job, err error) *messages.Error {
 	var e *messages.Error
 	switch {
 	case errors.Is(err, errFull):
-		e = messages.Errorf(messages.HiveBusy, "hive %s has as many jobs at work, in line and waiting for their workers as it takes: try again later or on another hive", h.HiveID)
+		e = messages.Errorf(messages.HiveBusy, "hive %s has %d jobs at work and %d in line: try again later or on another hive", h.HiveID, h.MaxJobs, h.MaxWaiting)
+	case errors.Is(err, errCrowded):
+		e = messages.Errorf(messages.HiveBusy, "hive %s has %d jobs that wait for their workers: try again later or on another hive", h.HiveID, mostInFlight)
 	case errors.Is(err, errClosed):
 		e = h.draining()
 	case errors.Is(err, errLate):

@@ -56,8 +56,8 @@ type Event struct {
 	Type string `json:"type" jsonschema:"io.rbee.hive.v1.narration"`
 	// ID is unique to the event; ids made later sort later.
 	ID string `json:"id" jsonschema:"unique to the event"`
-	// Seq counts the events of one attempt at a job from 1 without a gap; 0 on an event outside any job.
-	Seq int `json:"seq" jsonschema:"1, 2, 3 … within one attempt at a job; 0 outside any job"`
+	// Seq counts the events of one story from 1 without a gap; 0 on an event outside any job.
+	Seq int `json:"seq" jsonschema:"1, 2, 3 … within one story; 0 outside any job"`
 	// Time is when the event happened, on the hive's clock, in UTC.
 	Time time.Time `json:"time" jsonschema:"when it happened (RFC 3339, UTC)"`
 	// Level says how much the event matters.
@@ -74,10 +74,10 @@ type Event struct {
 	JobID string `json:"job_id,omitempty" jsonschema:"the job that the event belongs to; absent outside any job"`
 	// WorkerID is the worker that the event is about; empty if it is about none.
 	WorkerID string `json:"worker_id,omitempty" jsonschema:"the worker that the event is about"`
-	// Attempt counts the runs of one job from 1; 0 on an event outside any job.
-	Attempt int `json:"attempt" jsonschema:"1 for the first run of a job; 0 outside any job"`
-	// Terminal marks the last event of an attempt at a job.
-	Terminal bool `json:"terminal" jsonschema:"true on the last event of an attempt at a job"`
+	// Attempt is 2 where an earlier answer is replayed and 1 in any other story; 0 on an event outside any job.
+	Attempt int `json:"attempt" jsonschema:"2 where an earlier answer is replayed, else 1; 0 outside any job"`
+	// Terminal marks the last event of a story.
+	Terminal bool `json:"terminal" jsonschema:"true on the last event of a story"`
 	// Human is the event in one line for a person.
 	Human string `json:"human" jsonschema:"the event in one line for a person"`
 	// Fields holds the event's values for a program.
@@ -102,8 +102,8 @@ type Fields struct {
 	PID int `json:"pid,omitempty" jsonschema:"process id of the worker"`
 	// LogPath is the file that takes the worker's output.
 	LogPath string `json:"log_path,omitempty" jsonschema:"file that takes the worker's output"`
-	// StartedBy is the job that started the worker, on an event outside that job.
-	StartedBy string `json:"started_by,omitempty" jsonschema:"job that started the worker, on an event outside that job"`
+	// StartedBy is the job that started the worker that ended.
+	StartedBy string `json:"started_by,omitempty" jsonschema:"job that started the worker that ended"`
 	// TookMS is how long the step took, in milliseconds.
 	TookMS int64 `json:"took_ms,omitempty" jsonschema:"how long it took, in milliseconds"`
 	// ExitCode and Signal say how a worker's process ended.

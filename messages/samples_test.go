@@ -2,6 +2,7 @@ package messages_test
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -15,9 +16,12 @@ const (
 	hiveID   = "gpu-1"
 	workerID = "worker-abc123"
 	model    = "meta-llama/Llama-3-8b"
-	cudaBin  = "/home/rbee/.cache/rbee/workers/cuda-llm-worker-rbee-v0.1.0-linux/cuda-llm-worker-rbee"
-	debugBin = "/home/rbee/src/target/debug/cpu-llm-worker-rbee"
-	logPath  = "/var/log/rbee-hive/worker-abc123.log"
+	catalog  = "/opt/rbee/workers"
+	cudaBin  = catalog + "/cuda-llm-worker-rbee-v0.1.0-linux/cuda-llm-worker-rbee"
+	debugBin = "/home/dev/src/target/debug/cpu-llm-worker-rbee"
+	logName  = workerID + "." + jobID + ".log"
+	logPath  = "/var/log/rbee/" + logName
+	debugLog = "/home/dev/.local/state/rbee/logs/" + logName
 	queenURL = "http://localhost:8500"
 	cudaType = "CudaLlm"
 )
@@ -27,7 +31,14 @@ var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func after(ms int) time.Time { return noon.Add(time.Duration(ms) * time.Millisecond) }
 
-// samples returns one message per wire shape, by the name of its golden file. Names begin with the schema that they obey.
+// started is when the worker of the samples was started.
+var started = noon.Add(2_718_281 * time.Nanosecond)
+
+// offPage names the samples that docs/wire.md does not show: no hive says them.
+var offPage = map[string]bool{"event_every_field": true}
+
+// samples returns one message per wire shape, by the name of its golden file. Names begin with the schema that they obey. But
+// for those in [offPage] they are what the programs say, to the letter.
 func samples() map[string]encoder {
 	exited := exitFailure()
 	return map[string]encoder{
@@ -39,12 +50,12 @@ func samples() map[string]encoder {
 		},
 		"result": messages.Result{
 			JobID: jobID, HiveID: hiveID, WorkerID: workerID, PID: 12345, Port: 9001, BinaryPath: cudaBin, WorkerType: cudaType,
-			Worker: "cuda-llm-worker-rbee", Version: "0.1.0", Source: "catalog", Device: "cuda:0", Model: model, StartedAt: after(3),
+			Worker: "cuda-llm-worker-rbee", Version: "0.1.0", Source: "catalog", Device: "cuda:0", Model: model, StartedAt: started,
 			LogPath: logPath,
 		},
 		"result_replayed": messages.Result{
 			JobID: jobID, HiveID: hiveID, WorkerID: workerID, PID: 12345, Port: 9001, BinaryPath: debugBin, WorkerType: "CpuLlm",
-			Worker: "cpu-llm-worker-rbee", Source: "debug", Device: "cpu", Model: model, StartedAt: after(3), LogPath: logPath,
+			Worker: "cpu-llm-worker-rbee", Source: "debug", Device: "cpu", Model: model, StartedAt: started, LogPath: debugLog,
 			Replayed: true,
 		},
 		"failure": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
@@ -52,21 +63,22 @@ func samples() map[string]encoder {
 		}},
 		"failure_not_installed": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
 			Code:    messages.WorkerNotInstalled,
-			Message: "cpu-llm-worker-rbee is not installed: put it into the catalog",
-			Tried: []string{
-				"/home/rbee/.cache/rbee/workers", "/home/rbee/src/target/debug/cpu-llm-worker-rbee",
-				"/home/rbee/src/target/release/cpu-llm-worker-rbee",
-			},
+			Message: "cpu-llm-worker-rbee is not installed; looked for " + strings.Join(tried(), ", "),
+			Tried:   tried(),
 		}},
 		"failure_worker_exited": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &exited},
 		"failure_worker_killed": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
-			Code: messages.WorkerExited, Message: "the worker was ended by SIGKILL after 40 ms", Signal: "SIGKILL",
+			Code: messages.WorkerExited, Signal: "SIGKILL",
+			Message: "cuda-llm-worker-rbee was ended by SIGKILL after 40ms and wrote nothing to " + logPath,
 		}},
 		"failure_hive_busy": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
-			Code: messages.HiveBusy, Message: "256 jobs wait already; try again later", Retryable: true,
+			Code: messages.HiveBusy, Retryable: true,
+			Message: "hive gpu-1 has 64 jobs at work and 256 in line: try again later or on another hive",
 		}},
 		"event":               jobEvent(),
+		"event_complete":      completeEvent(),
 		"event_failed":        failedEvent(),
+		"event_every_field":   everyFieldEvent(),
 		"event_worker":        exitEvent(),
 		"event_worker_killed": killedEvent(),
 		"event_hive":          hiveEvent(),
@@ -76,39 +88,67 @@ func samples() map[string]encoder {
 	}
 }
 
+// tried is where a hive without a development tree looks for a worker.
+func tried() []string {
+	return []string{
+		catalog + "/cpu-llm-worker-rbee-v*-linux-amd64/cpu-llm-worker-rbee", catalog + "/cpu-llm-worker-rbee-v*-linux/cpu-llm-worker-rbee",
+	}
+}
+
 func exitFailure() messages.Error {
+	const last = "cuda-llm-server: error while loading shared libraries: libcudart.so.12: cannot open shared object file: No such file or directory"
 	code := 127
 	return messages.Error{
-		Code: messages.WorkerExited, Message: "the worker exited with code 127 after 12 ms", ExitCode: &code,
-		LogTail: []string{"loading meta-llama/Llama-3-8b", "error while loading shared libraries: libcudart.so.12"},
+		Code: messages.WorkerExited, Message: "cuda-llm-worker-rbee exited with code 127 after 12ms: " + last, ExitCode: &code,
+		LogTail: []string{"loading meta-llama/Llama-3-8b", last},
 	}
 }
 
 // jobEvent is an event inside a job.
 func jobEvent() messages.Event {
 	return messages.Event{
-		Type: messages.EventType, ID: "01a20320-a203-7d10-8b7e-0c1f2a3b4c5d", Seq: 6, Time: after(3).Add(141_592 * time.Nanosecond),
+		Type: messages.EventType, ID: "01a20320-a211-7d10-8b7e-0c1f2a3b4c5d", Seq: 6, Time: after(17).Add(141_592 * time.Nanosecond),
 		Level: messages.LevelInfo, Actor: messages.Actor, Action: messages.ActionSpawned, Target: workerID, HiveID: hiveID,
 		JobID: jobID, WorkerID: workerID, Attempt: 1,
-		Human: "✅ Worker 'worker-abc123' spawned (PID: 12345, port: 9001)",
-		Fields: messages.Fields{
-			Model: model, Device: "cuda:0", Port: 9001, WorkerType: cudaType, BinaryPath: cudaBin, Source: "catalog",
-			Worker: "cuda-llm-worker-rbee", Version: "0.1.0", PID: 12345, LogPath: logPath, TookMS: 2,
-			Args: []string{
-				"--worker-id", workerID, "--model", model, "--device", "cuda:0", "--port", "9001", "--queen-url", queenURL,
-			},
-		},
+		Human:  "✅ Worker 'worker-abc123' spawned (PID: 12345, port: 9001)",
+		Fields: messages.Fields{Port: 9001, PID: 12345, LogPath: logPath},
 	}
+}
+
+// completeEvent is the last event of a job that succeeded.
+func completeEvent() messages.Event {
+	e := jobEvent()
+	e.Seq, e.ID, e.Time, e.Terminal = 7, "01a20320-a211-7d3a-9c02-5d0f3c2b1a63", after(17).Add(173_205*time.Nanosecond), true
+	e.Action, e.Human = messages.ActionSpawnComplete, "✅ Worker spawned: worker-abc123 (PID: 12345)"
+	e.Fields = messages.Fields{
+		Model: model, Device: "cuda:0", Port: 9001, WorkerType: cudaType, BinaryPath: cudaBin, Source: "catalog",
+		Worker: "cuda-llm-worker-rbee", Version: "0.1.0", PID: 12345, LogPath: logPath, TookMS: 17,
+	}
+	return e
+}
+
+// everyFieldEvent has a value in every field, which no event of a hive has, so that no field escapes the encoder.
+func everyFieldEvent() messages.Event {
+	exited, code := exitFailure(), 1
+	e := completeEvent()
+	e.ID, e.Seq = "01a20320-a211-7d4e-8f11-5d0f3c2b1a64", 8
+	e.Fields.Args = []string{
+		"--worker-id", workerID, "--model", model, "--device", "cuda:0", "--port", "9001", "--queen-url", queenURL,
+	}
+	e.Fields.StartedBy, e.Fields.ExitCode, e.Fields.Signal, e.Fields.Error = jobID, &code, "SIGKILL", &exited
+	e.Fields.Platform, e.Fields.Jobs = "linux/amd64", 2
+	return e
 }
 
 // failedEvent is the last event of a job that failed.
 func failedEvent() messages.Event {
 	exited := exitFailure()
 	e := jobEvent()
-	e.Seq, e.ID, e.Time, e.Terminal, e.Level = 7, "01a20320-a210-7d10-8b7e-0c1f2a3b4c5e", after(16), true, messages.LevelError
+	e.Seq, e.ID, e.Time = 7, "01a20320-a20f-7d10-8b7e-0c1f2a3b4c5e", after(15).Add(204_119*time.Nanosecond)
+	e.Terminal, e.Level = true, messages.LevelError
 	e.Action = messages.ActionSpawnFailed
 	e.Human = "❌ Worker 'worker-abc123' not spawned: worker_exited: " + exited.Message
-	e.Fields = messages.Fields{Error: &exited}
+	e.Fields = messages.Fields{Error: &exited, TookMS: 15}
 	return e
 }
 
@@ -116,10 +156,10 @@ func failedEvent() messages.Event {
 func exitEvent() messages.Event {
 	code := 1
 	return messages.Event{
-		Type: messages.EventType, ID: "01a20320-aafc-7d10-8b7e-0c1f2a3b4c5f", Time: after(2_300),
+		Type: messages.EventType, ID: "01a20359-72bd-7d10-8b7e-0c1f2a3b4c5f", Time: after(3_723_453).Add(102_938 * time.Nanosecond),
 		Level: messages.LevelWarn, Actor: messages.Actor, Action: messages.ActionExited, Target: workerID, HiveID: hiveID,
-		WorkerID: workerID, Human: "Worker 'worker-abc123' (PID: 12345) exited with code 1 after 2.3s",
-		Fields: messages.Fields{Port: 9001, PID: 12345, LogPath: logPath, StartedBy: jobID, TookMS: 2_300, ExitCode: &code},
+		WorkerID: workerID, Human: "Worker 'worker-abc123' (PID: 12345) exited with code 1 after 1h2m3.45s",
+		Fields: messages.Fields{Port: 9001, PID: 12345, LogPath: logPath, StartedBy: jobID, TookMS: 3_723_450, ExitCode: &code},
 	}
 }
 
@@ -144,16 +184,16 @@ func drainEvent() messages.Event {
 // killedEvent is about a worker that a signal ended.
 func killedEvent() messages.Event {
 	e := exitEvent()
-	e.ID, e.Time = "01a20320-b588-7d10-8b7e-0c1f2a3b4c62", after(5_000)
-	e.Human = "Worker 'worker-abc123' (PID: 12345) ended by SIGKILL after 5.0s"
-	e.Fields.ExitCode, e.Fields.Signal, e.Fields.TookMS = nil, "SIGKILL", 5_000
+	e.ID, e.Time = "01a20320-b5a0-7d10-8b7e-0c1f2a3b4c62", after(5_024).Add(61_803*time.Nanosecond)
+	e.Human = "Worker 'worker-abc123' (PID: 12345) was ended by SIGKILL after 5.021s"
+	e.Fields.ExitCode, e.Fields.Signal, e.Fields.TookMS = nil, "SIGKILL", 5_021
 	return e
 }
 
 func workerInfo() messages.WorkerInfo {
 	return messages.WorkerInfo{
 		ID: workerID, ModelID: model, Device: "cuda:0", Port: 9001, Status: messages.StatusReady,
-		Implementation: "cuda-llm-worker-rbee", Version: "0.1.0", PID: 12345, HiveID: hiveID, Host: "gpu-1.example.net",
+		Implementation: "llm-worker", Version: "0.1.0", PID: 12345, HiveID: hiveID, Host: "gpu-1.example.net",
 	}
 }
 

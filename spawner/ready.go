@@ -54,7 +54,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 			}
 			e := messages.Errorf(messages.NotReady, "worker %s runs (PID %d) but was not ready within %s: %w; it goes on loading",
 				rec.Result.WorkerID, rec.Process.PID, limit, state)
-			e.LogTail = logTail(rec.Result.LogPath, 0)
+			e.LogTail, e.Retryable = logTail(rec.Result.LogPath, 0), true
 			return e
 		}
 	}
