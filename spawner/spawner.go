@@ -218,15 +218,17 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 	return s.settle(ctx, job, run, tell)
 }
 
-// unexpected turns an error that no job is to blame for into an answer.
+// unexpected turns an error that no job is to blame for into an answer. What the system has no room for now, it may have
+// later.
 func unexpected(act string, err error) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return messages.Errorf(messages.UnsupportedPlatform, "%s: %w", act, err)
 	}
-	e := messages.Errorf(messages.Internal, "%s: %w", act, err)
-	if errors.Is(err, syscall.ENOSPC) {
-		e.Message += ": make room in the run directory, or end workers"
-		e.Retryable = true
+	code, short := messages.Internal, binary.Retryable(err) || errors.Is(err, syscall.ENOSPC)
+	if short {
+		code = messages.SpawnFailed
 	}
+	e := messages.Errorf(code, "%s: %w", act, err)
+	e.Retryable = short
 	return e
 }
