@@ -26,7 +26,7 @@ func TestServeUnderDeployedPermissions(t *testing.T) {
 	m := newMachine(t)
 	m.install(t, "cpu-llm-worker-rbee", sleeper)
 	hive := m.serve(t, "NATS_URL="+server.URL(), "RBEE_HIVE_ID=gpu-1", "NATS_USER=hive-gpu-1", "NATS_PASSWORD=pw-HIVE_GPU_1")
-	hive.await(`ready: rbee\.v1\.hive\.gpu-1\.worker_spawn`)
+	hive.Await(`ready: rbee\.v1\.hive\.gpu-1\.worker_spawn`)
 
 	nc, err := natsconn.Connect(t.Context(), natsconn.Config{Server: server.URL(), User: "queen", Password: "pw-QUEEN"}, natsconn.Options{})
 	require.NoError(t, err)
@@ -42,8 +42,8 @@ func TestServeUnderDeployedPermissions(t *testing.T) {
 	require.True(t, alive(result.PID))
 	require.Equal(t, messages.ActionSpawnComplete, last)
 
-	hive.signal(syscall.SIGTERM)
-	code, said := hive.exit()
+	hive.Signal(syscall.SIGTERM)
+	code, said := hive.Exit()
 	require.Equal(t, 0, code, said)
 	require.NotContains(t, said, "permit")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rbee-keeper/hive/internal/proctest"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -83,9 +84,9 @@ func (m *machine) install(t *testing.T, name, script string) {
 }
 
 // serve starts the hive of this machine.
-func (m *machine) serve(t *testing.T, env ...string) *proc {
+func (m *machine) serve(t *testing.T, env ...string) *proctest.Proc {
 	t.Helper()
-	return startProc(t, append(m.env, env...), "rbee-hive", "serve")
+	return proctest.Start(t, append(m.env, env...), "rbee-hive", "serve")
 }
 
 // leasePorts returns ports for one hive that no other test of this machine is given: what is leased is the port before

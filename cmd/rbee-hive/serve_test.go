@@ -17,6 +17,7 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/proctest"
 	"github.com/rbee-keeper/hive/messages"
 )
 
@@ -29,7 +30,7 @@ func spawn(t *testing.T, nc *nats.Conn, job messages.Job) (messages.Result, erro
 	job.Operation = messages.WorkerSpawn
 	data, err := job.Encode()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), proctest.Patience)
 	defer cancel()
 	msg, err := nc.RequestWithContext(ctx, messages.Subjects{}.Request("test", messages.WorkerSpawn), data)
 	require.NoError(t, err)
@@ -45,12 +46,12 @@ func TestServeTakesJobsUntilItIsTold(t *testing.T) {
 	m := newMachine(t)
 	m.install(t, "cpu-llm-worker-rbee", sleeper)
 	hive := m.serve(t, "NATS_URL="+server.URL())
-	hive.await(`^rbee-hive test ready: rbee\.v1\.hive\.test\.worker_spawn on nats://127\.0\.0\.1:\d+$`)
+	hive.Await(`^rbee-hive test ready: rbee\.v1\.hive\.test\.worker_spawn on nats://127\.0\.0\.1:\d+$`)
 
 	result, err := spawn(t, nc, messages.Job{Model: "m", Device: "cpu"})
 	require.NoError(t, err)
-	hive.signal(syscall.SIGTERM)
-	code, said := hive.exit()
+	hive.Signal(syscall.SIGTERM)
+	code, said := hive.Exit()
 	require.Equal(t, 0, code, said)
 	require.True(t, alive(result.PID), "workers go on")
 }
@@ -65,24 +66,24 @@ func TestServeAfterAKill(t *testing.T) {
 	job := messages.Job{JobID: "job-1", WorkerID: "worker-1", Model: "m", Device: "cpu"}
 
 	hive := m.serve(t, "NATS_URL="+server.URL())
-	hive.await(`ready: `)
+	hive.Await(`ready: `)
 	before, err := spawn(t, nc, job)
 	require.NoError(t, err)
-	hive.signal(syscall.SIGKILL)
-	hive.exit()
+	hive.Signal(syscall.SIGKILL)
+	hive.Exit()
 	require.True(t, alive(before.PID))
 
 	exited, err := nc.SubscribeSync(messages.Subjects{}.Narration("test", messages.AboutWorker, messages.ActionExited))
 	require.NoError(t, err)
 	hive = m.serve(t, "NATS_URL="+server.URL())
-	hive.await(`ready: `)
+	hive.Await(`ready: `)
 	after, err := spawn(t, nc, job)
 	require.NoError(t, err)
 	require.Equal(t, before.PID, after.PID)
 	require.True(t, after.Replayed)
 
 	require.NoError(t, syscall.Kill(after.PID, syscall.SIGTERM))
-	msg, err := exited.NextMsg(patience)
+	msg, err := exited.NextMsg(proctest.Patience)
 	require.NoError(t, err)
 	event, err := messages.DecodeEvent(msg.Data)
 	require.NoError(t, err)
@@ -97,20 +98,20 @@ func TestServeWaitsForNATS(t *testing.T) {
 	require.NoError(t, listener.Close())
 
 	hive := newMachine(t).serve(t, fmt.Sprintf("NATS_URL=nats://hive:secret@127.0.0.1:%d", port))
-	hive.await(`WRN NATS is away, waiting for it server=nats://127\.0\.0\.1:\d+ .*retry_in=`)
+	hive.Await(`WRN NATS is away, waiting for it server=nats://127\.0\.0\.1:\d+ .*retry_in=`)
 	server, err := natsd.Start(natsd.Config{Port: port})
 	require.NoError(t, err)
 	t.Cleanup(server.Shutdown)
-	hive.await(`ready: `)
+	hive.Await(`ready: `)
 
 	server.Shutdown()
-	hive.await(`WRN NATS is away, waiting for it err=`)
+	hive.Await(`WRN NATS is away, waiting for it err=`)
 	server, err = natsd.Start(natsd.Config{Port: port})
 	require.NoError(t, err)
 	t.Cleanup(server.Shutdown)
-	hive.await(`INF NATS is back`)
-	hive.signal(os.Interrupt)
-	code, said := hive.exit()
+	hive.Await(`INF NATS is back`)
+	hive.Signal(os.Interrupt)
+	code, said := hive.Exit()
 	require.Equal(t, 0, code, said)
 	require.NotContains(t, said, "secret")
 }
@@ -124,9 +125,9 @@ func TestServeSaysThatItsCredentialsAreRefused(t *testing.T) {
 	t.Cleanup(server.Shutdown)
 
 	hive := newMachine(t).serve(t, "NATS_URL="+server.URL(), "NATS_USER=hive", "NATS_PASSWORD=wrong")
-	hive.await(`ERR NATS refuses the credentials, trying again .*check user hive and its password against the users`)
-	hive.signal(syscall.SIGTERM)
-	code, said := hive.exit()
+	hive.Await(`ERR NATS refuses the credentials, trying again .*check user hive and its password against the users`)
+	hive.Signal(syscall.SIGTERM)
+	code, said := hive.Exit()
 	require.Equal(t, 0, code, said)
 	require.NotContains(t, said, "wrong")
 }
@@ -139,7 +140,7 @@ func TestServeEndsAtOnceWhenToldTwice(t *testing.T) {
 	m := newMachine(t)
 	m.install(t, "cpu-llm-worker-rbee", sleeper)
 	hive := m.serve(t, "NATS_URL="+server.URL())
-	hive.await(`ready: `)
+	hive.Await(`ready: `)
 
 	told, err := nc.SubscribeSync(messages.Subjects{}.Narration("test", "", ""))
 	require.NoError(t, err)
@@ -150,17 +151,17 @@ func TestServeEndsAtOnceWhenToldTwice(t *testing.T) {
 	require.NoError(t, nc.Publish(messages.Subjects{}.Request("test", messages.WorkerSpawn), data))
 	awaitAction(t, told, messages.ActionSpawned)
 
-	hive.signal(syscall.SIGTERM)
+	hive.Signal(syscall.SIGTERM)
 	awaitAction(t, told, messages.ActionHiveDraining)
-	hive.signal(syscall.SIGTERM)
-	code, said := hive.exit()
+	hive.Signal(syscall.SIGTERM)
+	code, said := hive.Exit()
 	require.Equal(t, 130, code, said)
 }
 
 func awaitAction(t *testing.T, told *nats.Subscription, action messages.Action) {
 	t.Helper()
 	for {
-		msg, err := told.NextMsg(patience)
+		msg, err := told.NextMsg(proctest.Patience)
 		require.NoError(t, err, "no %s", action)
 		if strings.HasSuffix(msg.Subject, "."+string(action)) {
 			return
@@ -175,7 +176,7 @@ func TestServeGivesWorkersOnlyWhatTheyMayHave(t *testing.T) {
 	m := newMachine(t)
 	m.install(t, "cpu-llm-worker-rbee", "env\nexit 3\n")
 	hive := m.serve(t, "NATS_URL="+server.URL(), "NATS_TOKEN=secret-token", "HF_TOKEN=passed-on", "OTHER_TOKEN=kept-back", "RBEE_PASS_ENV=HF_TOKEN", "RBEE_WATCH=30s")
-	hive.await(`ready: `)
+	hive.Await(`ready: `)
 	_, err := spawn(t, nc, messages.Job{Model: "m", Device: "cpu"})
 	require.ErrorIs(t, err, messages.WorkerExited)
 	logs, err := filepath.Glob(filepath.Join(m.dir, "logs", "*.log"))

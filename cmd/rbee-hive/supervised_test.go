@@ -38,14 +38,14 @@ func TestServeNotifiesSystemd(t *testing.T) {
 	hive := newMachine(t).serve(t, "NATS_URL="+server.URL(), "NOTIFY_SOCKET="+path, "WATCHDOG_USEC=20000")
 	require.Equal(t, "READY=1", <-states)
 	require.Equal(t, "WATCHDOG=1", <-states)
-	hive.signal(syscall.SIGTERM)
+	hive.Signal(syscall.SIGTERM)
 	for state := range states {
 		if state == "STOPPING=1" {
 			break
 		}
 		require.Equal(t, "WATCHDOG=1", state)
 	}
-	code, said := hive.exit()
+	code, said := hive.Exit()
 	require.Equal(t, 0, code, said)
 }
 
@@ -65,7 +65,7 @@ func TestServeEndsWithItsConnection(t *testing.T) {
 	}()
 	t.Cleanup(func() { listener.Close(); <-ended })
 
-	code, said := newMachine(t).serve(t, "NATS_URL=nats://"+listener.Addr().String()).exit()
+	code, said := newMachine(t).serve(t, "NATS_URL=nats://"+listener.Addr().String()).Exit()
 	require.Equal(t, 1, code, said)
 	require.Contains(t, said, "rbee-hive: ")
 }

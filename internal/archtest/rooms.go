@@ -42,8 +42,10 @@ func Rooms() map[string][]string {
 		"internal/natsd":    {"std", natsServer},
 		"internal/devstack": {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
 		"internal/natstest": {"std", "internal/natsd", natsGo},
+		"internal/proctest": {"std", testify},
 		"internal/archtest": {"std"},
 		"internal/bench":    {"*"},
+		"internal/e2e":      {"*"},
 	}
 }
 

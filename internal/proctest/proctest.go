@@ -1,4 +1,5 @@
-package main
+// Package proctest runs a program beside a test and reads what it says.
+package proctest
 
 import (
 	"bytes"
@@ -13,11 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+// Patience is how long a test waits for what must come.
+const Patience = 30 * time.Second
 
-// proc is a program that runs for a while, and what it has said on both streams.
-type proc struct {
+// Proc is a program that runs for a while, and what it has said on both streams.
+type Proc struct {
 	t   *testing.T
 	cmd *exec.Cmd
 
@@ -27,10 +28,10 @@ type proc struct {
 	ended   chan struct{}
 }
 
-// startProc starts a program, which is killed when the test ends if it still runs.
-func startProc(t *testing.T, env []string, name string, args ...string) *proc {
+// Start starts a program with env added to its environment. It is killed when the test ends if it still runs.
+func Start(t *testing.T, env []string, name string, args ...string) *Proc {
 	t.Helper()
-	p := &proc{t: t, cmd: exec.Command(name, args...), changed: make(chan struct{}), ended: make(chan struct{})}
+	p := &Proc{t: t, cmd: exec.Command(name, args...), changed: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	require.NoError(t, p.cmd.Start())
@@ -46,7 +47,7 @@ func startProc(t *testing.T, env []string, name string, args ...string) *proc {
 }
 
 // Write takes what the program says.
-func (p *proc) Write(text []byte) (int, error) {
+func (p *Proc) Write(text []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.said.Write(text)
@@ -55,16 +56,16 @@ func (p *proc) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-func (p *proc) output() (string, chan struct{}) {
+func (p *Proc) output() (string, chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.said.String(), p.changed
 }
 
-// await returns the first match of a pattern and its groups, once the program has said it.
-func (p *proc) await(pattern string) []string {
+// Await returns the first match of a pattern and its groups, once the program has said it.
+func (p *Proc) Await(pattern string) []string {
 	p.t.Helper()
-	re, late := regexp.MustCompile("(?m)"+pattern), time.After(patience)
+	re, late := regexp.MustCompile("(?m)"+pattern), time.After(Patience)
 	for {
 		said, changed := p.output()
 		if found := re.FindStringSubmatch(said); found != nil {
@@ -82,20 +83,20 @@ func (p *proc) await(pattern string) []string {
 	}
 }
 
-// signal sends a signal to the program.
-func (p *proc) signal(s os.Signal) {
+// Signal sends a signal to the program.
+func (p *Proc) Signal(s os.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
 		require.NoError(p.t, err)
 	}
 }
 
-// exit returns the program's exit code and all that it said, once it has ended.
-func (p *proc) exit() (code int, said string) {
+// Exit returns the program's exit code and all that it said, once it has ended.
+func (p *Proc) Exit() (code int, said string) {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(Patience):
 		said, _ := p.output()
 		p.t.Fatalf("it does not end:\n%s", said)
 	}
