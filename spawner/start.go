@@ -168,10 +168,12 @@ func spawnFailed(cmd process.Command, err error) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		return messages.Errorf(messages.UnsupportedPlatform, "%w", err)
 	}
+	var e *messages.Error
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		return messages.Errorf(messages.SpawnFailed, "the worker's log or input cannot be opened: %w", file)
+		e = messages.Errorf(messages.SpawnFailed, "the worker's log or input cannot be opened: %w", file)
+	} else {
+		e = messages.Errorf(messages.SpawnFailed, "%w", binary.Explain(cmd.Path, cmd.Dir, err))
 	}
-	e := messages.Errorf(messages.SpawnFailed, "%w", binary.Explain(cmd.Path, cmd.Dir, err))
-	e.Retryable = binary.Retryable(err) && !errors.Is(err, syscall.ETXTBSY)
+	e.Retryable = (binary.Retryable(err) || errors.Is(err, syscall.ENOSPC)) && !errors.Is(err, syscall.ETXTBSY)
 	return e
 }

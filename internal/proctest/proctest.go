@@ -31,19 +31,32 @@ type Proc struct {
 // Start starts a program with env added to its environment. It is killed when the test ends if it still runs.
 func Start(t *testing.T, env []string, name string, args ...string) *Proc {
 	t.Helper()
-	p := &Proc{t: t, cmd: exec.Command(name, args...), changed: make(chan struct{}), ended: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	return StartCommand(t, cmd)
+}
+
+// StartCommand starts cmd as it is and takes what it says. It is killed when the test ends if it still runs.
+func StartCommand(t *testing.T, cmd *exec.Cmd) *Proc {
+	t.Helper()
+	p := &Proc{t: t, cmd: cmd, changed: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p, p
 	require.NoError(t, p.cmd.Start())
 	go func() {
 		defer close(p.ended)
 		_ = p.cmd.Wait()
 	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-	})
+	t.Cleanup(p.Kill)
 	return p
+}
+
+// PID returns the program's process id.
+func (p *Proc) PID() int { return p.cmd.Process.Pid }
+
+// Said returns what the program has said so far.
+func (p *Proc) Said() string {
+	said, _ := p.output()
+	return said
 }
 
 // Write takes what the program says.
@@ -89,6 +102,12 @@ func (p *Proc) Signal(s os.Signal) {
 	if err := p.cmd.Process.Signal(s); !errors.Is(err, os.ErrProcessDone) {
 		require.NoError(p.t, err)
 	}
+}
+
+// Kill ends the program as a crash does, and returns when it has gone.
+func (p *Proc) Kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
 }
 
 // Exit returns the program's exit code and all that it said, once it has ended.

@@ -1,0 +1,343 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/internal/natstest"
+)
+
+// refused sends a job that must fail and checks that it is refused the same way everywhere: in the reply and its headers,
+// as the result, and as the one end of its story. It returns the failure. The tap must hear all of these.
+func (w *tap) refused(hive, operation, job, code, status string) *failure {
+	w.t.Helper()
+	reply := "reply." + nats.NewInbox()
+	require.NoError(w.t, w.nc.PublishRequest("rbee.v1.hive."+hive+"."+operation, reply, []byte(job)))
+	msg := w.next(reply)
+	w.passed = append(w.passed, msg)
+	f := w.failure(reply, code, status)
+	require.NotContains(w.t, f.Message, "\n")
+	id := msg.Header.Get("Rbee-Job-Id")
+
+	var before []*nats.Msg
+	w.passed = slices.DeleteFunc(w.passed, func(m *nats.Msg) bool {
+		ours := strings.Contains(m.Subject+".", "."+hive+"."+id+".")
+		if ours {
+			before = append(before, m)
+		}
+		return ours
+	})
+	if code == "unknown_operation" { // which is only answered
+		require.Empty(w.t, before)
+		return f
+	}
+	for i, m := range before[:len(before)-1] {
+		e := eventFrom(w.t, m)
+		require.Equal(w.t, i+1, e.Seq)
+		require.Equal(w.t, i == len(before)-2, e.Terminal)
+		if e.Terminal {
+			require.Equal(w.t, "worker_spawn_failed", e.Action)
+			require.Equal(w.t, "error", e.Level)
+			require.Equal(w.t, f, e.Fields.Error)
+			require.Contains(w.t, e.Human, code+": "+f.Message)
+		}
+	}
+	result := before[len(before)-1]
+	require.Equal(w.t, "rbee.v1.result."+hive+"."+id, result.Subject)
+	require.Equal(w.t, msg.Data, result.Data)
+	require.Equal(w.t, msg.Header, result.Header)
+	return f
+}
+
+// Each failure that a job can meet on a machine that is in order but for what the job asks of it.
+func TestEachRefusalSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	server := natstest.Server(t)
+	m := newMachine(t, server.URL(), "gpu-1", 40)
+	workspace := m.path("src")
+	require.NoError(t, os.Mkdir(workspace, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(workspace, "Cargo.toml"), []byte("[workspace]\n"), 0o600))
+	m.serve("RBEE_DEV_ROOT="+workspace, "RBEE_WATCH=1h")
+	wire := listen(t, server.URL(), "rbee.v1.narration.>", "rbee.v1.result.>", "reply.>")
+	neighbour := spawn(t, wire.nc, "gpu-1", `{"job_id":"neighbour","worker_id":"neighbour","model":"m","device":"cpu"}`)
+	foreign, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer foreign.Close()
+	foreignPort := foreign.Addr().(*net.TCPAddr).Port
+	m.spoil(t)
+	require.NoError(t, os.Mkdir(m.path("logs", "w-log.log-is-a-directory.log"), 0o700))
+	busy, err := os.OpenFile(m.entry("written-worker", "1.0.0"), os.O_WRONLY, 0) // the kernel does not start what is open for writing
+	require.NoError(t, err)
+	defer busy.Close()
+
+	type check = func(t *testing.T, f *failure)
+	for name, test := range map[string]struct {
+		operation string // worker_spawn
+		job       string
+		code      string
+		status    string
+		says      string
+		check     check
+	}{
+		"no JSON":                     {job: `model=m`, code: "invalid_job", status: "400", says: "payload"},
+		"nothing":                     {job: ``, code: "invalid_job", status: "400", says: "payload"},
+		"a list":                      {job: `[]`, code: "invalid_job", status: "400", says: "payload"},
+		"two objects":                 {job: `{"model":"m","device":"cpu"}{}`, code: "invalid_job", status: "400", says: "payload"},
+		"no model":                    {job: `{"device":"cpu"}`, code: "invalid_job", status: "400", says: "model: "},
+		"no device":                   {job: `{"model":"m"}`, code: "invalid_job", status: "400", says: "device: "},
+		"a model that is a flag":      {job: `{"model":"--port=1","device":"cpu"}`, code: "invalid_job", status: "400", says: "model: "},
+		"a control character":         {job: `{"model":"m\u0000","device":"cpu"}`, code: "invalid_job", status: "400", says: "model: "},
+		"an unknown field":            {job: `{"model":"m","device":"cpu","command":"sh"}`, code: "invalid_job", status: "400", says: "command: "},
+		"a field in other letters":    {job: `{"Model":"m","device":"cpu"}`, code: "invalid_job", status: "400", says: "Model: "},
+		"a wrong type":                {job: `{"model":"m","device":"cpu","port":"9001"}`, code: "invalid_job", status: "400", says: "port: "},
+		"a port that is none":         {job: `{"model":"m","device":"cpu","port":65536}`, code: "invalid_job", status: "400", says: "port: "},
+		"a job id with a wildcard":    {job: `{"job_id":"job.>","model":"m","device":"cpu"}`, code: "invalid_job", status: "400", says: "job_id: "},
+		"a worker id that is a path":  {job: `{"worker_id":"../up","model":"m","device":"cpu"}`, code: "invalid_job", status: "400", says: "worker_id: "},
+		"a worker that is a path":     {job: `{"worker":"../up","model":"m","device":"cpu"}`, code: "invalid_job", status: "400", says: "worker: "},
+		"another operation":           {job: `{"operation":"worker_delete","model":"m","device":"cpu"}`, code: "invalid_job", status: "400", says: "operation: "},
+		"more than a job needs":       {job: `{"model":"` + strings.Repeat("m", 1<<16) + `","device":"cpu"}`, code: "invalid_job", status: "400", says: "65536"},
+		"an operation that is none":   {operation: "worker_dance", job: `{}`, code: "unknown_operation", status: "400", says: "worker_dance"},
+		"the job of another hive":     {job: `{"hive_id":"gpu-2","model":"m","device":"cpu"}`, code: "wrong_hive", status: "400", says: "gpu-2"},
+		"a device that is none":       {job: `{"model":"m","device":"cpufoo"}`, code: "unsupported_device", status: "400", says: "cpufoo"},
+		"a device below zero":         {job: `{"model":"m","device":"cuda:-1"}`, code: "unsupported_device", status: "400", says: "cuda:-1"},
+		"the device of another world": {job: `{"model":"m","device":"metal"}`, code: "unsupported_platform", status: "400", says: "linux"},
+		"a worker that is missing": {job: `{"model":"m","device":"cuda:0"}`, code: "worker_not_installed", status: "404", says: "cuda-llm-worker-rbee", check: func(t *testing.T, f *failure) {
+			require.Contains(t, f.Tried, filepath.Join(workspace, "target", "debug", "cuda-llm-worker-rbee"))
+			require.Contains(t, f.Tried, filepath.Join(workspace, "target", "release", "cuda-llm-worker-rbee"))
+			require.Contains(t, strings.Join(f.Tried, "\n"), m.path("catalog", "cuda-llm-worker-rbee-v"))
+		}},
+		"a version that is missing": {job: `{"version":"0.2.0","model":"m","device":"cpu"}`, code: "worker_not_installed", status: "404", says: "0.1.0"},
+		"another's worker id":       {job: `{"worker_id":"neighbour","model":"other","device":"cpu"}`, code: "worker_conflict", status: "409", says: "job neighbour"},
+		"another's port": {
+			job:  fmt.Sprintf(`{"port":%d,"model":"m","device":"cpu"}`, neighbour.Port),
+			code: "port_in_use", status: "409", says: fmt.Sprintf("worker neighbour (PID %d)", neighbour.PID),
+		},
+		"a stranger's port": {
+			job:  fmt.Sprintf(`{"port":%d,"model":"m","device":"cpu"}`, foreignPort),
+			code: "port_in_use", status: "409", says: fmt.Sprintf("(PID %d)", os.Getpid()),
+		},
+		"a deadline that passed":  {job: `{"deadline":"2020-01-01T00:00:00Z","model":"m","device":"cpu"}`, code: "deadline_exceeded", status: "408", says: "2020-01-01T00:00:00Z"},
+		"no program":              {job: `{"worker":"text-worker","model":"m","device":"cpu"}`, code: "binary_invalid", status: "422", says: "text-worker"},
+		"an empty file":           {job: `{"worker":"empty-worker","model":"m","device":"cpu"}`, code: "binary_invalid", status: "422", says: "empty-worker"},
+		"not executable":          {job: `{"worker":"plain-worker","model":"m","device":"cpu"}`, code: "binary_invalid", status: "422", says: "plain-worker"},
+		"another machine's":       {job: `{"worker":"foreign-worker","model":"m","device":"cpu"}`, code: "binary_invalid", status: "422", says: "loong64"},
+		"open to everyone":        {job: `{"worker":"open-worker","model":"m","device":"cpu"}`, code: "binary_invalid", status: "422", says: "chmod go-w"},
+		"a directory":             {job: `{"worker":"directory-worker","model":"m","device":"cpu"}`, code: "binary_invalid", status: "422", says: "directory"},
+		"no interpreter":          {job: `{"worker":"script-worker","model":"m","device":"cpu"}`, code: "binary_invalid", status: "422", says: "/no/such/interpreter"},
+		"a program being written": {job: `{"worker":"written-worker","model":"m","device":"cpu"}`, code: "spawn_failed", status: "500", says: "written"},
+		"a log that is none": {
+			job:  `{"job_id":"log-is-a-directory","worker_id":"w-log","model":"m","device":"cpu"}`,
+			code: "spawn_failed", status: "500", says: "w-log.log-is-a-directory.log",
+		},
+		"a worker that exits": {job: `{"job_id":"exits","model":"exit:127","device":"cpu"}`, code: "worker_exited", status: "502", says: "exited with code 127", check: func(t *testing.T, f *failure) {
+			require.Equal(t, 127, *f.ExitCode)
+			require.Empty(t, f.Signal)
+			require.Equal(t, []string{"playing exit:127", "fatal: no such tensor"}, f.LogTail)
+			require.Contains(t, f.Message, "fatal: no such tensor")
+		}},
+		"a worker that exits as if all were well": {job: `{"job_id":"exits-0","model":"exit:0","device":"cpu"}`, code: "worker_exited", status: "502", says: "exited with code 0", check: func(t *testing.T, f *failure) {
+			require.Equal(t, 0, *f.ExitCode)
+		}},
+		"a worker that is killed": {job: `{"job_id":"killed","model":"die:9","device":"cpu"}`, code: "worker_exited", status: "502", says: "SIGKILL", check: func(t *testing.T, f *failure) {
+			require.Nil(t, f.ExitCode)
+			require.Equal(t, "SIGKILL", f.Signal)
+			require.Equal(t, []string{"playing die:9"}, f.LogTail)
+		}},
+		"a worker that is told to end": {job: `{"job_id":"told","model":"die:15","device":"cpu"}`, code: "worker_exited", status: "502", says: "SIGTERM", check: func(t *testing.T, f *failure) {
+			require.Equal(t, "SIGTERM", f.Signal)
+		}},
+		"a worker that says too much": {job: `{"job_id":"floods","model":"flood:3","device":"cpu"}`, code: "worker_exited", status: "502", says: "the end", check: func(t *testing.T, f *failure) {
+			require.Equal(t, 3, *f.ExitCode)
+			require.Equal(t, "the end", f.LogTail[len(f.LogTail)-1])
+			require.Less(t, len(strings.Join(f.LogTail, "")), 1<<14)
+		}},
+		"a worker that never serves": {job: `{"job_id":"loads","wait":"ready","ready_timeout_ms":50,"model":"loading","device":"cpu"}`, code: "not_ready", status: "504", says: "503", check: func(t *testing.T, f *failure) {
+			require.Contains(t, f.Message, "goes on loading")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wire.t = t
+			operation := test.operation
+			if operation == "" {
+				operation = "worker_spawn"
+			}
+			f := wire.refused("gpu-1", operation, test.job, test.code, test.status)
+			require.Contains(t, f.Message, test.says)
+			if test.check != nil {
+				test.check(t, f)
+			}
+		})
+	}
+	requireStarts(t, map[string]int{"neighbour": 1, "exits": 1, "exits-0": 1, "killed": 1, "told": 1, "floods": 1, "loads": 1}, m)
+	for _, s := range m.starts() {
+		require.Equal(t, s.job == "neighbour" || s.job == "loads", alive(s.pid), s)
+	}
+}
+
+// spoil puts workers into the catalog that cannot be started.
+func (m *machine) spoil(t *testing.T) {
+	t.Helper()
+	program, err := os.ReadFile(filepath.Join(programs, "worker"))
+	require.NoError(t, err)
+	foreign := bytes.Clone(program)
+	binary.LittleEndian.PutUint16(foreign[18:], uint16(elf.EM_LOONGARCH))
+	for name, file := range map[string]struct {
+		content []byte
+		mode    os.FileMode
+	}{
+		"text-worker":    {[]byte("a worker\n"), 0o755},
+		"empty-worker":   {nil, 0o755},
+		"plain-worker":   {program, 0o644},
+		"foreign-worker": {foreign, 0o755},
+		"open-worker":    {program, 0o777},
+		"script-worker":  {[]byte("#!/no/such/interpreter\n"), 0o755},
+		"written-worker": {program, 0o755},
+	} {
+		path := m.entry(name, "1.0.0")
+		require.NoError(t, os.WriteFile(path, file.content, 0o600))
+		require.NoError(t, os.Chmod(path, file.mode))
+	}
+	require.NoError(t, os.Mkdir(m.entry("directory-worker", "1.0.0"), 0o755))
+}
+
+// One job at work and one in line are all that this hive takes.
+func TestABusyHiveRefusesAtOnceAndKeepsDeadlines(t *testing.T) {
+	t.Parallel()
+	server := natstest.Server(t)
+	m := newMachine(t, server.URL(), "gpu-1", 40)
+	m.serve("RBEE_MAX_JOBS=1", "RBEE_MAX_WAITING=1")
+	wire := listen(t, server.URL(), "rbee.v1.narration.>", "rbee.v1.result.>", "reply.>")
+	open := m.gate()
+	working := wire.send("gpu-1", m.gated("at-work"))
+
+	deadline := time.Now().Add(50 * time.Millisecond).UTC().Format(time.RFC3339Nano)
+	late := wire.send("gpu-1", `{"job_id":"late","deadline":"`+deadline+`","model":"m","device":"cpu"}`)
+	f := wire.failure(late, "deadline_exceeded", "408")
+	require.Contains(t, f.Message, deadline)
+	require.False(t, f.Retryable)
+
+	waiting := wire.send("gpu-1", jobFor("in-line", "m"))
+	busy := wire.refused("gpu-1", "worker_spawn", jobFor("too-many", "m"), "hive_busy", "503")
+	require.True(t, busy.Retryable)
+
+	open()
+	require.Nil(t, wire.answer(working).Error)
+	require.Nil(t, wire.answer(waiting).Error)
+	spawn(t, wire.nc, "gpu-1", jobFor("too-many", "m")) // later
+	requireStarts(t, map[string]int{"at-work": 1, "in-line": 1, "too-many": 1}, m)
+}
+
+// A worker that another process is starting is waited for, and not for ever.
+func TestAWorkerThatIsBeingStartedElsewhere(t *testing.T) {
+	t.Parallel()
+	server := natstest.Server(t)
+	m := newMachine(t, server.URL(), "gpu-1", 40)
+	m.serve()
+	wire := listen(t, server.URL(), "rbee.v1.narration.>", "rbee.v1.result.>", "reply.>")
+	require.NoError(t, os.Mkdir(m.path("run", "workers", "w1"), 0o700))
+	lock, err := os.OpenFile(m.path("run", "workers", "w1", "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	require.NoError(t, err)
+	defer lock.Close()
+	require.NoError(t, syscall.Flock(int(lock.Fd()), syscall.LOCK_EX))
+
+	job := `{"job_id":"job-1","worker_id":"w1","model":"m","device":"cpu"}`
+	f := wire.refused("gpu-1", "worker_spawn", job, "hive_busy", "503")
+	require.Contains(t, f.Message, "w1")
+	require.True(t, f.Retryable)
+	require.NoError(t, lock.Close())
+	spawn(t, wire.nc, "gpu-1", job)
+}
+
+func TestAMachineWithoutAFreePort(t *testing.T) {
+	t.Parallel()
+	server := natstest.Server(t)
+	m := newMachine(t, server.URL(), "gpu-1", 40)
+	m.serve("RBEE_PORT_RANGE=" + strconv.Itoa(m.first))
+	wire := listen(t, server.URL(), "rbee.v1.narration.>", "rbee.v1.result.>", "reply.>")
+	first := spawn(t, wire.nc, "gpu-1", jobFor("first", "m"))
+	require.Equal(t, m.first, first.Port)
+
+	f := wire.refused("gpu-1", "worker_spawn", jobFor("second", "m"), "no_free_port", "503")
+	require.True(t, f.Retryable)
+	require.Contains(t, f.Message, strconv.Itoa(m.first))
+
+	require.NoError(t, syscall.Kill(first.PID, syscall.SIGKILL))
+	wire.event("rbee.v1.narration.gpu-1.@worker.worker_exited")
+	require.Equal(t, m.first, spawn(t, wire.nc, "gpu-1", jobFor("second", "m")).Port)
+}
+
+// What the system refuses is told apart from what is wrong with the binary, and what is wrong with the hive from both.
+func TestAMachineOutOfOrder(t *testing.T) {
+	t.Parallel()
+	server := natstest.Server(t)
+	m := newMachine(t, server.URL(), "gpu-1", 40)
+	hive := m.serve("RBEE_WORK_DIR=" + m.path("nowhere"))
+	wire := listen(t, server.URL(), "rbee.v1.narration.>", "rbee.v1.result.>", "reply.>")
+	f := wire.refused("gpu-1", "worker_spawn", jobFor("job-1", "m"), "spawn_failed", "500")
+	require.Contains(t, f.Message, m.path("nowhere"))
+
+	require.NoError(t, os.Rename(m.path("run", "workers"), m.path("run", "gone")))
+	f = wire.refused("gpu-1", "worker_spawn", jobFor("job-2", "m"), "internal", "500")
+	require.Contains(t, f.Message, m.path("run", "workers"))
+	require.Empty(t, m.starts())
+
+	require.NoError(t, os.Rename(m.path("run", "gone"), m.path("run", "workers")))
+	require.NoError(t, os.Mkdir(m.path("nowhere"), 0o700))
+	spawn(t, wire.nc, "gpu-1", jobFor("job-1", "m")) // what never started may start now
+	require.True(t, alive(hive.PID()))
+}
+
+// A hive that may open no more files refuses what it could do a moment later, and says so, wherever it runs out of them.
+func TestAHiveWithoutRoomForFiles(t *testing.T) {
+	t.Parallel()
+	server := natstest.Server(t)
+	m := newMachine(t, server.URL(), "gpu-1", 40)
+	h := m.serve()
+	wire := listen(t, server.URL(), "rbee.v1.narration.>", "rbee.v1.result.>", "reply.>")
+	var usual unix.Rlimit
+	require.NoError(t, unix.Prlimit(h.PID(), unix.RLIMIT_NOFILE, nil, &usual))
+	allow := func(files uint64) {
+		require.NoError(t, unix.Prlimit(h.PID(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: files, Max: usual.Max}, nil))
+	}
+
+	refused := 0
+	for files := uint64(3); ; files++ { // the first free number decides: some are refused for one reason, some for the next
+		require.Less(t, files, usual.Cur)
+		job := jobFor(fmt.Sprintf("job-%d", files), "m")
+		now := time.Now()
+		require.NoError(t, os.Chtimes(m.path("catalog"), now, now)) // so that it is read again
+		require.NoError(t, os.Chtimes(m.entry(cpuWorker, "0.1.0"), now, now))
+		allow(files)
+		a, err := request(t.Context(), wire.nc, "gpu-1", job)
+		require.NoError(t, err)
+		if a.Error == nil {
+			break
+		}
+		refused++
+		require.Contains(t, a.Error.Message, "too many open files")
+		require.Equal(t, "spawn_failed", a.Error.Code, a.Error)
+		require.True(t, a.Error.Retryable, a.Error)
+		allow(usual.Cur)
+		later := spawn(t, wire.nc, "gpu-1", job)
+		require.NoError(t, syscall.Kill(later.PID, syscall.SIGKILL))
+		wire.event("rbee.v1.narration.gpu-1.@worker.worker_exited")
+	}
+	require.GreaterOrEqual(t, refused, 5)
+}
