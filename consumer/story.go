@@ -109,9 +109,13 @@ func (s *story) publish() {
 
 // complete ends the story of a job whose worker runs.
 func (s *story) complete(r messages.Result, took time.Duration) {
+	level, human := messages.LevelInfo, fmt.Sprintf("✅ Worker spawned: %s (PID: %d)", r.WorkerID, r.PID)
+	if r.Ended {
+		level = messages.LevelWarn
+		human = fmt.Sprintf("Worker spawned before and ended since: %s (PID: %d); another job_id starts another", r.WorkerID, r.PID)
+	}
 	s.end(messages.Event{
-		Action: messages.ActionSpawnComplete,
-		Human:  fmt.Sprintf("✅ Worker spawned: %s (PID: %d)", r.WorkerID, r.PID),
+		Action: messages.ActionSpawnComplete, Level: level, Human: human,
 		Fields: messages.Fields{
 			Model: messages.Redact(r.Model), Device: r.Device, Port: r.Port, WorkerType: r.WorkerType, BinaryPath: r.BinaryPath,
 			Source: r.Source, Worker: r.Worker, Version: r.Version, PID: r.PID, LogPath: r.LogPath, TookMS: took.Milliseconds(),
@@ -123,6 +127,9 @@ func (s *story) complete(r messages.Result, took time.Duration) {
 func (s *story) fail(e *messages.Error, took time.Duration, limit int) {
 	event := func(e *messages.Error) messages.Event {
 		about := fmt.Sprintf("Worker '%s' not spawned", s.worker)
+		if e.Code == messages.NotReady {
+			about = fmt.Sprintf("Worker '%s' runs and is not ready", s.worker)
+		}
 		if s.worker == "" {
 			about = fmt.Sprintf("Job '%s' refused", s.job)
 		}

@@ -39,6 +39,8 @@ type Result struct {
 	LogPath string `json:"log_path" jsonschema:"file on the hive's machine that takes the worker's output"`
 	// Replayed says that the worker ran before this job arrived and that the job started nothing.
 	Replayed bool `json:"replayed" jsonschema:"true if the worker ran before and nothing was started"`
+	// Ended says, on a replay, that the worker has ended since. Another job id starts another worker.
+	Ended bool `json:"ended,omitempty" jsonschema:"true if, on a replay, the worker has ended since"`
 }
 
 // Failure answers a job that failed.

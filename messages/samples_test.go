@@ -56,14 +56,14 @@ func samples() map[string]encoder {
 		"result_replayed": messages.Result{
 			JobID: jobID, HiveID: hiveID, WorkerID: workerID, PID: 12345, Port: 9001, BinaryPath: debugBin, WorkerType: "CpuLlm",
 			Worker: "cpu-llm-worker-rbee", Source: "debug", Device: "cpu", Model: model, StartedAt: started, LogPath: debugLog,
-			Replayed: true,
+			Replayed: true, Ended: true,
 		},
 		"failure": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
 			Code: messages.InvalidJob, Message: "port: is 70000; use 1 to 65535, or 0 for a free one",
 		}},
 		"failure_not_installed": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
 			Code:    messages.WorkerNotInstalled,
-			Message: "cpu-llm-worker-rbee is not installed; looked for " + strings.Join(tried(), ", "),
+			Message: "cpu-llm-worker-rbee is not installed; install it as one of " + strings.Join(tried(), ", "),
 			Tried:   tried(),
 		}},
 		"failure_worker_exited": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &exited},

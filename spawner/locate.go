@@ -105,6 +105,9 @@ func (s *search) inDevTree(root string) (located, bool) {
 
 // failure says why nothing was found: a binary that is there and unfit says more than a list of places.
 func (s *search) failure(version string) error {
+	if binary.Retryable(s.unfit) { // it could not be looked at now
+		return unexpected("look for "+s.name, s.unfit)
+	}
 	if s.unfit != nil {
 		e := messages.Errorf(messages.BinaryInvalid, "%w", s.unfit)
 		e.Tried = s.tried
@@ -119,7 +122,7 @@ func (s *search) failure(version string) error {
 		text += "; these versions are: " + strings.Join(s.installed, ", ")
 	}
 	if len(s.tried) > 0 {
-		text += "; looked for " + strings.Join(s.tried, ", ")
+		text += "; install it as one of " + strings.Join(s.tried, ", ")
 	} else {
 		text += "; the hive has no catalog (--catalog-dir) and no development tree (--dev-root)"
 	}

@@ -153,6 +153,11 @@ func (s *Spawner) readRecord(worker string) (*record, error) {
 // replaceRecord writes down how a worker ended, unless another worker has taken its id since.
 func (s *Spawner) replaceRecord(r record) error {
 	claim, err := s.run.Claim(r.Result.WorkerID)
+	for tries := 0; errors.Is(err, process.ErrHeld) && tries < 25; tries++ {
+		// A child that is forked in this moment has a copy of every lock until it executes its program.
+		_ = pause(context.Background(), startPoll)
+		claim, err = s.run.Claim(r.Result.WorkerID)
+	}
 	if errors.Is(err, process.ErrHeld) {
 		return nil
 	}
@@ -175,6 +180,10 @@ func (s *Spawner) checkSame(job messages.Job, prior record) error {
 	if asked.SameSpec(got) {
 		return nil
 	}
+	if prior.Job.JobID == job.JobID {
+		return messages.Errorf(messages.WorkerConflict, "job %s came before with other values, for model %s on device %s port %d (PID %d); use another job_id or the same values",
+			job.JobID, prior.Job.Model, prior.Job.Device, prior.Result.Port, prior.Process.PID)
+	}
 	return messages.Errorf(messages.WorkerConflict,
 		"worker %s was started by job %s for model %s on device %s port %d (PID %d), which is not what this job asks for; use another worker_id or the same values",
 		job.WorkerID, prior.Job.JobID, prior.Job.Model, prior.Job.Device, prior.Result.Port, prior.Process.PID)
@@ -196,8 +205,9 @@ func startedElsewhere(job messages.Job) error {
 // replay answers a job whose worker was started before. If that was so short ago that the worker is still being
 // watched, the outcome of the watch is awaited, so that both callers are told the same.
 func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, tell story) (messages.Result, error) {
-	tell.replayed(prior.Result)
 	prior = s.outcome(ctx, prior)
+	prior.Result.Ended = !prior.Process.Alive()
+	tell.replayed(prior.Result)
 	if prior.Failure == nil && !prior.answered && !prior.Process.Alive() {
 		prior.Failure = s.lost(prior)
 	}

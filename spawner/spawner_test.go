@@ -183,10 +183,14 @@ func TestSameJobAgainStartsNothing(t *testing.T) {
 
 	require.NoError(t, syscall.Kill(first.result.PID, syscall.SIGKILL))
 	<-h.exited
-	require.Equal(t, want, h.spawn(job("j", "live")).result, "its result is on disk when the worker is gone")
+	want.Ended = true
+	gone := h.spawn(job("j", "live"))
+	require.Equal(t, want, gone.result, "its result is on disk when the worker is gone")
+	require.Contains(t, gone.humans(), "has ended since")
 
-	other := job("j", "another-model")
-	require.ErrorIs(t, h.spawn(other).err, messages.WorkerConflict)
+	other := h.spawn(job("j", "another-model"))
+	require.ErrorIs(t, other.err, messages.WorkerConflict)
+	require.Contains(t, other.err.Message, "use another job_id")
 }
 
 func TestWorkerIDIsTakenWhileItsWorkerLives(t *testing.T) {

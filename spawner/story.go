@@ -76,9 +76,13 @@ func (t story) ready(r messages.Result, took time.Duration) {
 }
 
 func (t story) replayed(r messages.Result) {
+	since := ""
+	if r.Ended {
+		since = " and has ended since"
+	}
 	t.emit(messages.Event{
 		Action: messages.ActionSpawnReplayed, WorkerID: r.WorkerID, Attempt: replayAttempt,
-		Human:  fmt.Sprintf("Worker '%s' was started already at %s (PID: %d, port: %d)", r.WorkerID, r.StartedAt.Format(time.RFC3339), r.PID, r.Port),
+		Human:  fmt.Sprintf("Worker '%s' was started already at %s (PID: %d, port: %d)%s", r.WorkerID, r.StartedAt.Format(time.RFC3339), r.PID, r.Port, since),
 		Fields: messages.Fields{PID: r.PID, Port: r.Port, LogPath: r.LogPath},
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -164,8 +165,8 @@ func (f *devFlags) greet(w io.Writer, stack *devstack.Stack, installed bool) {
 	if f.natsPort != devNATSPort || f.queenPort != devQueenPort {
 		fmt.Fprintln(w, "  "+paint.Cyan(fmt.Sprintf("export %s=%s RBEE_QUEEN_URL=%s", natsconn.Variables["server"], stack.NATSURL(), stack.QueenURL())))
 	}
-	for _, line := range []string{"rbee spawn --model tiny --ready", "rbee workers", "rbee watch"} {
-		fmt.Fprintln(w, "  "+paint.Cyan(line))
+	for _, line := range []string{"spawn --model tiny --ready", "workers", "watch"} {
+		fmt.Fprintln(w, "  "+paint.Cyan(calledAs()+" "+line))
 	}
 	fmt.Fprintf(w, "\nCtrl-C stops it.\n")
 }
@@ -209,4 +210,21 @@ func stateDir() string {
 		state = filepath.Join(home, ".local", "state")
 	}
 	return filepath.Join(cmp.Or(state, os.TempDir()), "rbee", "dev")
+}
+
+// calledAs returns what a person types to run this program: its name if the shell finds it by that, else its path.
+func calledAs() string {
+	const name = "rbee"
+	self, err := os.Executable()
+	if err != nil {
+		return name
+	}
+	if found, err := exec.LookPath(name); err == nil {
+		here, err1 := os.Stat(self)
+		there, err2 := os.Stat(found)
+		if err1 == nil && err2 == nil && os.SameFile(here, there) {
+			return name
+		}
+	}
+	return self
 }

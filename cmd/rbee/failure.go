@@ -37,11 +37,15 @@ func (f *spawnFlags) explain(cmd *cobra.Command, result messages.Result, err err
 	case messages.WorkerNotInstalled, messages.WorkerNotFound, messages.DeviceNotFound:
 		code = cli.ExitNotFound
 	}
+	more := details(failure)
+	if failure.Retryable {
+		more += "  Ask again with --job-id " + f.job.JobID + ": that starts no second worker.\n"
+	}
 	if f.told { // the line is there; the details follow
-		fmt.Fprint(cmd.ErrOrStderr(), cli.Printable(details(failure)))
+		fmt.Fprint(cmd.ErrOrStderr(), cli.Printable(more))
 		return cli.Exit(code, nil)
 	}
-	return cli.Exit(code, errors.New(messages.OneLine(cli.Printable(failure.Error()))+"\n"+details(failure)))
+	return cli.Exit(code, errors.New(messages.OneLine(cli.Printable(failure.Error()))+"\n"+more))
 }
 
 // explainSilence says why no answer came and how to ask again.

@@ -174,6 +174,9 @@ func (f *spawnFlags) print(w io.Writer, r messages.Result) error {
 	if r.Replayed {
 		from += "; it ran before this job"
 	}
+	if r.Ended {
+		from += " and has ended"
+	}
 	return cli.Table(w,
 		[]string{"worker", cli.Printable(r.WorkerID)},
 		[]string{"hive", cli.Printable(r.HiveID)},

@@ -94,16 +94,43 @@ func (m machine) start(t *testing.T, worker, as string) *process.Process {
 // worker's port.
 func (m machine) launch(t *testing.T, worker, as string) (*process.Process, int) {
 	t.Helper()
-	claim, err := m.run.Claim(worker)
-	require.NoError(t, err)
+	claim := m.claim(t, worker)
 	defer claim.Release()
-	port, err := m.ports.Take(0)
-	require.NoError(t, err)
+	port := m.take(t, 0)
 	defer port.Release()
 	p, err := process.Start(m.command(t, as), claim, port)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = syscall.Kill(p.Identity.PID, syscall.SIGKILL) })
 	return p, port.Number
+}
+
+// claim takes the worker's lock as soon as it is free. A child that another test forks in this moment has a copy of every
+// descriptor until it executes its program.
+func (m machine) claim(t *testing.T, worker string) *process.Claim {
+	t.Helper()
+	var claim *process.Claim
+	soon(t, func() (err error) { claim, err = m.run.Claim(worker); return err })
+	return claim
+}
+
+// take takes the port as soon as it is free.
+func (m machine) take(t *testing.T, number int) *process.Port {
+	t.Helper()
+	var port *process.Port
+	soon(t, func() (err error) { port, err = m.ports.Take(number); return err })
+	return port
+}
+
+// soon requires that act succeeds as soon as nobody holds what it takes.
+func soon(t *testing.T, act func() error) {
+	t.Helper()
+	var err error
+	for patience := time.Now().Add(10 * time.Second); time.Now().Before(patience); time.Sleep(time.Millisecond) {
+		if err = act(); !errors.Is(err, process.ErrHeld) {
+			break
+		}
+	}
+	require.NoError(t, err)
 }
 
 // awaitLine waits until the log holds the line.
@@ -130,8 +157,7 @@ func TestStartedWorkerHoldsItsLocks(t *testing.T) {
 	<-p.Done()
 	require.Equal(t, "SIGKILL", p.Exit().Signal)
 	require.False(t, p.Identity.Alive())
-	claim, err := m.run.Claim("w1")
-	require.NoError(t, err, "a lock ends with its worker, however that ended")
+	claim := m.claim(t, "w1")
 	require.False(t, claim.Fresh())
 	claim.Release()
 }
@@ -155,8 +181,7 @@ func TestPortIsTheWorkersUntilItEnds(t *testing.T) {
 	require.NoError(t, syscall.Kill(p.Identity.PID, syscall.SIGKILL))
 	_, err = p.Wait()
 	require.NoError(t, err)
-	port, err := m.ports.Take(number)
-	require.NoError(t, err)
+	port := m.take(t, number)
 	port.Release()
 }
 
@@ -214,8 +239,7 @@ func TestWorkerThatClosesItsDescriptorsIsStillAlive(t *testing.T) {
 	m := newMachine(t)
 	p := m.start(t, "w1", "close-all")
 	awaitLine(t, filepath.Join(m.dir, "close-all.log"), "closed")
-	claim, err := m.run.Claim("w1")
-	require.NoError(t, err, "it gave up its lock")
+	claim := m.claim(t, "w1")
 	claim.Release()
 	require.True(t, p.Identity.Alive(), "pid and start time are the second proof")
 }
@@ -248,8 +272,7 @@ func TestFindHolder(t *testing.T) {
 func TestRecordSurvivesACutShortStart(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	claim, err := m.run.Claim("w1")
-	require.NoError(t, err)
+	claim := m.claim(t, "w1")
 	require.True(t, claim.Fresh())
 	require.NoError(t, claim.Prepare(map[string]int{"n": 7}))
 	type record struct {
@@ -270,14 +293,12 @@ func TestRecordSurvivesACutShortStart(t *testing.T) {
 	require.NoError(t, m.run.ReadRecord("w1", &got))
 	require.Equal(t, record{Process: started, N: 7}, got)
 	claim.Release()
-	claim, err = m.run.Claim("w1")
-	require.NoError(t, err)
+	claim = m.claim(t, "w1")
 	require.NoError(t, claim.Replace(started, map[string]int{"n": 8}))
 	require.NoError(t, m.run.ReadRecord("w1", &got))
 	require.Equal(t, record{Process: started, N: 8}, got)
 	claim.Release()
-	claim, err = m.run.Claim("w1")
-	require.NoError(t, err)
+	claim = m.claim(t, "w1")
 	require.NoError(t, claim.Prepare(map[string]int{"n": 9}))
 	require.ErrorIs(t, m.run.ReadRecord("w1", &got), fs.ErrNotExist, "a new start takes the old record away")
 	claim.Abandon()
@@ -290,8 +311,7 @@ func TestRecordSurvivesACutShortStart(t *testing.T) {
 func TestAbandonLeavesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
-	claim, err := m.run.Claim("w1")
-	require.NoError(t, err)
+	claim := m.claim(t, "w1")
 	require.NoError(t, claim.Prepare(map[string]int{"n": 1}))
 	claim.Abandon()
 	ids, err := m.run.Workers()
@@ -304,17 +324,19 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 	m := newMachine(t)
 	m.start(t, "living", "live")
 	for i := range 6 {
-		claim, err := m.run.Claim("w" + strconv.Itoa(i))
-		require.NoError(t, err)
+		claim := m.claim(t, "w" + strconv.Itoa(i))
 		require.NoError(t, claim.Prepare(map[string]int{"n": i}))
 		require.NoError(t, m.run.Publish("w"+strconv.Itoa(i)))
 		claim.Release()
 		at := time.Unix(int64(1000+i), 0)
 		require.NoError(t, os.Chtimes(filepath.Join(m.run.Path(), "workers", "w"+strconv.Itoa(i)), at, at))
 	}
-	removed, err := m.run.Sweep(2, func(worker string) bool { return worker == "w0" })
-	require.NoError(t, err)
-	require.Equal(t, 3, removed)
+	removed := 0
+	require.Eventually(t, func() bool {
+		n, err := m.run.Sweep(2, func(worker string) bool { return worker == "w0" })
+		removed += n
+		return err != nil || removed == 3
+	}, 10*time.Second, time.Millisecond)
 	ids, err := m.run.Workers()
 	require.NoError(t, err)
 	require.Equal(t, []string{"living", "w0", "w4", "w5"}, ids)
@@ -433,13 +455,11 @@ func TestLogIsNoLink(t *testing.T) {
 	m := newMachine(t)
 	cmd := m.command(t, "live")
 	require.NoError(t, os.Symlink("/dev/full", cmd.LogPath))
-	claim, err := m.run.Claim("w1")
-	require.NoError(t, err)
+	claim := m.claim(t, "w1")
 	defer claim.Release()
-	port, err := m.ports.Take(0)
-	require.NoError(t, err)
+	port := m.take(t, 0)
 	defer port.Release()
-	_, err = process.Start(cmd, claim, port)
+	_, err := process.Start(cmd, claim, port)
 	var file *fs.PathError
 	require.ErrorAs(t, err, &file)
 }
