@@ -324,7 +324,7 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 	m := newMachine(t)
 	m.start(t, "living", "live")
 	for i := range 6 {
-		claim := m.claim(t, "w" + strconv.Itoa(i))
+		claim := m.claim(t, "w"+strconv.Itoa(i))
 		require.NoError(t, claim.Prepare(map[string]int{"n": i}))
 		require.NoError(t, m.run.Publish("w"+strconv.Itoa(i)))
 		claim.Release()
