@@ -36,14 +36,15 @@ func (r *record) started(p process.Started) {
 
 // How long another start of the same worker may take until its outcome is known some other way.
 const (
-	startPatience = 500 * time.Millisecond
+	startPatience = 500 * time.Millisecond // until a start that was cut short is looked for, and again
+	startLimit    = 5 * time.Second        // until the caller is told to ask again; a busy machine can take long
 	startPoll     = 2 * time.Millisecond
 )
 
 // claim takes the right to start the job's worker. If the worker runs already, or the job has been answered before, it
 // returns the record of that instead; if the worker is another's, the error is [messages.WorkerConflict].
 func (s *Spawner) claim(ctx context.Context, job messages.Job) (*process.Claim, *record, error) {
-	patience := time.Now().Add(startPatience)
+	patience, limit := time.Now().Add(startPatience), time.Now().Add(startLimit)
 	for {
 		claim, err := s.run.Claim(job.WorkerID)
 		if err == nil {
@@ -56,9 +57,12 @@ func (s *Spawner) claim(ctx context.Context, job messages.Job) (*process.Claim, 
 		if err == nil && prior.Process.Alive() {
 			return nil, prior, s.checkSame(job, *prior)
 		}
-		if time.Now().After(patience) {
+		if now := time.Now(); now.After(patience) {
 			prior, err := s.held(job, prior, err)
-			return nil, prior, err
+			if !errors.Is(err, messages.HiveBusy) || now.After(limit) {
+				return nil, prior, err
+			}
+			patience = now.Add(startPatience)
 		}
 		if pause(ctx, startPoll) != nil {
 			return nil, nil, draining("the job waits for another start of worker %s", job.WorkerID)

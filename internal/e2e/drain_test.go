@@ -3,8 +3,11 @@
 package e2e_test
 
 import (
+	"fmt"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -12,11 +15,13 @@ import (
 	"github.com/rbee-keeper/hive/internal/natstest"
 )
 
-// accepted returns once the hive has taken every request that the tap sent before.
-func (w *tap) accepted(hive string) {
+// busy returns once the hive says that this is its work. It is the only one on its server.
+func (w *tap) busy(running, waiting int) {
 	w.t.Helper()
-	_, err := w.nc.Request("rbee.v1.hive."+hive+".are_you_there", nil, patience)
-	require.NoError(w.t, err)
+	require.Eventually(w.t, func() bool {
+		msg, err := w.nc.Request("$SRV.STATS.rbee-hive", nil, patience)
+		return err == nil && strings.Contains(string(msg.Data), fmt.Sprintf(`"data":{"running":%d,"waiting":%d,`, running, waiting))
+	}, patience, time.Millisecond)
 }
 
 func TestAHiveThatIsToldToStopFinishesWhatItBegan(t *testing.T) {
@@ -29,7 +34,7 @@ func TestAHiveThatIsToldToStopFinishesWhatItBegan(t *testing.T) {
 	open := m.gate()
 	working := wire.send("gpu-1", m.gated("at-work"))
 	waiting := wire.send("gpu-1", jobFor("in-line", "m"))
-	wire.accepted("gpu-1")
+	wire.busy(1, 1)
 
 	h.Signal(syscall.SIGTERM)
 	require.Equal(t, 1, wire.event("rbee.v1.narration.gpu-1.@hive.hive_draining").Fields.Jobs)

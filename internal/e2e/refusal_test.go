@@ -164,7 +164,7 @@ func TestEachRefusalSaysWhatIsWrong(t *testing.T) {
 			require.Equal(t, "the end", f.LogTail[len(f.LogTail)-1])
 			require.Less(t, len(strings.Join(f.LogTail, "")), 1<<14)
 		}},
-		"a worker that never serves": {job: `{"job_id":"loads","wait":"ready","ready_timeout_ms":50,"model":"loading","device":"cpu"}`, code: "not_ready", status: "504", says: "503", check: func(t *testing.T, f *failure) {
+		"a worker that never serves": {job: `{"job_id":"loads","wait":"ready","ready_timeout_ms":50,"model":"loading","device":"cpu"}`, code: "not_ready", status: "504", says: "not ready within 50ms", check: func(t *testing.T, f *failure) {
 			require.Contains(t, f.Message, "goes on loading")
 		}},
 	} {
