@@ -83,6 +83,7 @@ func TestStartThatWasNeverAnswered(t *testing.T) {
 	h := newHive(t, nil)
 	first := h.spawn(job("j", "live"))
 	require.Nil(t, first.err)
+	awaitLog(t, first.result.LogPath, "playing live")
 	record := filepath.Join(h.cfg.RunDir, "workers", first.result.WorkerID, "worker.json")
 	require.NoError(t, os.Remove(record))
 	h.reopen()
