@@ -97,7 +97,6 @@ func TestAHiveKilledAtAnyMomentRunsEachJobOnce(t *testing.T) {
 				ports[a.Port] = true
 			}
 			require.Len(t, ports, len(all))
-			require.Eventually(t, func() bool { return len(m.starts()) >= len(all) }, patience, time.Millisecond)
 			t.Logf("%d of %d jobs were answered before their hive was killed", len(early), len(all))
 			for _, h := range append(others, h) {
 				h.Kill() // so that all workers can be seen

@@ -141,8 +141,26 @@ func requireStarts(t *testing.T, want map[string]int, machines ...*machine) {
 			}
 		}
 		return total(count) >= total(want)
-	}, 30*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 	require.Equal(t, want, count)
+}
+
+// requireOnePerJob requires that each answered job has the one worker that it was answered with, which lives, and that it
+// never had another.
+func (m *machine) requireOnePerJob(answers map[string]answer) {
+	m.t.Helper()
+	want, once := make(map[string]int), make(map[string]int)
+	for id, a := range answers {
+		want[id], once[id] = a.PID, 1
+	}
+	requireStarts(m.t, once, m)
+	living := make(map[string]int)
+	for _, s := range m.starts() {
+		if alive(s.pid) {
+			living[s.job] = s.pid
+		}
+	}
+	require.Equal(m.t, want, living)
 }
 
 // leasePorts returns ports that no other test of this machine is given until this one ends. They lie above those that the

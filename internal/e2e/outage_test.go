@@ -67,7 +67,6 @@ func TestALoadThroughARestartOfNATS(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d jobs had been started when they were sent again", replayed, jobs)
-	require.Eventually(t, func() bool { return len(m.starts()) >= jobs }, patience, time.Millisecond)
 	m.requireOnePerJob(answered)
 	h.Await("NATS is away")
 	h.Await("NATS is back")

@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"testing"
 
@@ -96,22 +95,4 @@ func once(jobs []job) map[string]int {
 		count[j.id] = 1
 	}
 	return count
-}
-
-// requireOnePerJob checks that each job has one worker that lives, and never had another.
-func (m *machine) requireOnePerJob(answers map[string]answer) {
-	m.t.Helper()
-	living := map[string][]int{}
-	for _, s := range m.starts() {
-		if alive(s.pid) {
-			living[s.job] = append(living[s.job], s.pid)
-		}
-	}
-	want, count := map[string][]int{}, map[string]int{}
-	for id, a := range answers {
-		want[id], count[id] = []int{a.PID}, 1
-	}
-	require.Equal(m.t, want, living)
-	requireStarts(m.t, count, m)
-	require.Len(m.t, slices.Collect(maps.Keys(living)), len(answers))
 }
