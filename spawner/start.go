@@ -174,6 +174,6 @@ func spawnFailed(cmd process.Command, err error) error {
 	} else {
 		e = messages.Errorf(messages.SpawnFailed, "%w", binary.Explain(cmd.Path, cmd.Dir, err))
 	}
-	e.Retryable = (binary.Retryable(err) || errors.Is(err, syscall.ENOSPC)) && !errors.Is(err, syscall.ETXTBSY)
+	e.Retryable = binary.Retryable(err) || errors.Is(err, syscall.ENOSPC)
 	return e
 }
