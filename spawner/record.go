@@ -233,9 +233,9 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 	return result, nil
 }
 
-// lost says that a worker ended while nobody watched it and before its job was answered, and keeps that as the answer.
+// lost says that a worker ended before its job was answered with a result, and keeps that as the answer.
 func (s *Spawner) lost(rec record) *messages.Error {
-	e := messages.Errorf(messages.WorkerExited, "%s (PID %d) ended while no hive watched it; its log is %s", rec.Result.Worker, rec.Process.PID, rec.Result.LogPath)
+	e := messages.Errorf(messages.WorkerExited, "%s (PID %d) has ended, and how is not known any more; its log is %s", rec.Result.Worker, rec.Process.PID, rec.Result.LogPath)
 	e.LogTail = logTail(rec.Result.LogPath, 0)
 	rec.Failure = e
 	if err := s.replaceRecord(rec); err != nil {
