@@ -8,8 +8,8 @@ import (
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
-// keepRecords is how many records of workers that are gone the run directory keeps: as long as a job is among them, asking
-// for it again gets the same answer. A record takes about 8 kB of memory.
+// keepRecords is how many workers the run directory remembers, the newest ones, besides those that live: as long as a job is
+// among them, asking for it again gets the same answer. A record takes about 8 kB of memory.
 const keepRecords = 1000
 
 // sweepEvery is how many starts there are from one sweep of the run directory to the next.
@@ -18,11 +18,11 @@ const sweepEvery = 500
 // sweepSometimes sweeps the run directory in the background after every sweepEvery-th start.
 func (s *Spawner) sweepSometimes() {
 	if s.starts.Add(1)%sweepEvery == 0 {
-		s.watchers.do(s.sweep)
+		s.watcher.Go(s.sweep)
 	}
 }
 
-// sweep removes the oldest records of workers that are gone, all but keepRecords.
+// sweep removes the records of workers that are gone, except the newest.
 func (s *Spawner) sweep() {
 	removed, err := s.run.Sweep(keepRecords, func(worker string) bool {
 		prior, err := s.readRecord(worker)
@@ -63,7 +63,7 @@ func (s *Spawner) adopt() {
 			continue
 		}
 		result := prior.Result
-		s.watchers.watch(p, func(exit process.Exit) { s.cfg.Exited(exitEvent(result, exit)) })
+		s.watcher.Watch(p, func(exit process.Exit) { s.cfg.Exited(exitEvent(result, exit)) })
 		s.cfg.Logger.Info("worker of an earlier hive still runs", "job", prior.Job.JobID, "worker", id, "pid", prior.Process.PID, "port", result.Port)
 	}
 }

@@ -69,13 +69,13 @@ func ParsePortRange(text string) (PortRange, error) { return process.ParsePortRa
 
 // Spawner starts workers. Its methods may be called from several goroutines at once.
 type Spawner struct {
-	cfg      Config
-	run      *process.RunDir
-	ports    *process.Ports
-	catalog  *catalog.Catalog
-	env      []string
-	watchers watchers
-	starts   atomic.Int64
+	cfg     Config
+	run     *process.RunDir
+	ports   *process.Ports
+	catalog *catalog.Catalog
+	env     []string
+	watcher *process.Watcher
+	starts  atomic.Int64
 }
 
 // New returns a spawner that watches the workers which an earlier one left running. The error says which setting is
@@ -102,7 +102,7 @@ func New(cfg Config) (*Spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env}
+	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, watcher: process.NewWatcher()}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
@@ -113,7 +113,7 @@ func New(cfg Config) (*Spawner, error) {
 
 // Close ends the watch of the workers and waits for that; the workers go on.
 func (s *Spawner) Close() error {
-	s.watchers.close()
+	s.watcher.Close()
 	return nil
 }
 

@@ -141,7 +141,7 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	claim.Release()
 	port.Release()
 	result := rec.Result
-	s.watchers.watch(p, func(exit process.Exit) {
+	s.watcher.Watch(p, func(exit process.Exit) {
 		if run.end() {
 			s.cfg.Exited(exitEvent(result, exit))
 		}

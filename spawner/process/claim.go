@@ -36,8 +36,8 @@ func (d *RunDir) Claim(worker string) (*Claim, error) {
 	if err != nil {
 		return nil, err
 	}
-	var open, there unix.Stat_t
-	if unix.Fstat(fd, &open) != nil || unix.Stat(d.lockPath(worker), &there) != nil || open.Ino != there.Ino || open.Dev != there.Dev {
+	var open unix.Stat_t
+	if unix.Fstat(fd, &open) != nil || open.Nlink == 0 {
 		unlock(fd) // a lock on a removed file keeps nobody out
 		return nil, fmt.Errorf("%s: %w", worker, ErrHeld)
 	}

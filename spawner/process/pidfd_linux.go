@@ -2,7 +2,6 @@ package process
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -11,34 +10,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// handle is a pidfd in the runtime's poller: waiting for a process costs a goroutine and no thread.
-type handle struct {
-	file *os.File
-}
-
-// forkExec starts the process and takes its pidfd, which the kernel makes together with the process (clone3(2),
-// CLONE_PIDFD), so that it can never mean another.
-func (p *Process) forkExec(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
-	pidfd := -1
-	attr.Sys.PidFD = &pidfd
+// forkExec starts the process and works out when the kernel did.
+func (p *Process) forkExec(path string, argv []string, attr *syscall.ProcAttr) (err error) {
 	before := sinceBoot()
-	pid, err := syscall.ForkExec(path, argv, attr)
-	if err != nil {
-		return 0, err
+	if p.PID, err = syscall.ForkExec(path, argv, attr); err != nil {
+		return err
 	}
 	known := false
 	if p.StartTicks, known = ticksBetween(before, sinceBoot()); !known {
-		p.StartTicks, _ = startTicks(pid)
+		p.StartTicks, _ = startTicks(p.PID)
 	}
-	if pidfd < 0 {
-		if pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
-			_ = unix.Kill(pid, unix.SIGKILL) // not yet waited for, so the pid is still the child's
-			reap(pid)
-			return 0, fmt.Errorf("pidfd of %d: %w (Linux 5.4 or later is needed)", pid, err)
-		}
-	}
-	p.handle = newHandle(pidfd)
-	return pid, nil
+	return nil
+}
+
+// handle is a pidfd in the runtime's poller: waiting for a process that is no child costs a goroutine and no thread. The
+// zero handle is that of a child, which needs none.
+type handle struct {
+	file *os.File
 }
 
 // Find returns the process that id names, so that it can be watched although another hive started it. The error is
@@ -47,7 +35,12 @@ func Find(id Identity) (*Process, error) {
 	if id.PID <= 1 {
 		return nil, ErrGone
 	}
-	pidfd, err := unix.PidfdOpen(id.PID, 0)
+	pidfd, err := unix.PidfdOpen(id.PID, unix.PIDFD_NONBLOCK) // os.NewFile puts what does not block into the poller
+	if errors.Is(err, unix.EINVAL) {                          // Linux before 5.10
+		if pidfd, err = unix.PidfdOpen(id.PID, 0); err == nil {
+			err = unix.SetNonblock(pidfd, true)
+		}
+	}
 	if errors.Is(err, unix.ESRCH) {
 		return nil, ErrGone
 	}
@@ -59,36 +52,40 @@ func Find(id Identity) (*Process, error) {
 		closeFD(pidfd)
 		return nil, ErrGone
 	}
-	return &Process{Started: Started{Identity: id, At: id.startedAt()}, handle: newHandle(pidfd), done: make(chan struct{})}, nil
+	return &Process{
+		Started: Started{Identity: id, At: id.startedAt()}, done: make(chan struct{}),
+		handle: handle{file: os.NewFile(uintptr(pidfd), "pidfd")},
+	}, nil
 }
 
-func newHandle(pidfd int) handle {
-	_ = unix.SetNonblock(pidfd, true) // else os.NewFile would not put it into the poller
-	return handle{file: os.NewFile(uintptr(pidfd), "pidfd")}
-}
-
-// wait returns when the process has ended, or with an error when the handle was closed.
+// wait returns when the process has ended, or with an error when the handle was closed. How it ended, the kernel tells only
+// the parent; a process that an earlier [Watcher] of this process let go is still a child.
 func (h handle) wait(pid int) (Exit, error) {
-	raw, err := h.file.SyscallConn()
 	exit := Exit{Code: -1, Unknown: true}
+	raw, err := h.file.SyscallConn()
 	if err == nil {
 		err = raw.Read(func(pidfd uintptr) bool {
 			if !ended(pidfd) {
 				return false
 			}
 			if isChild(pidfd) {
-				exit = reap(pid)
+				exit, _ = reap(pid)
 			}
 			return true
 		})
 	}
 	if err != nil {
-		return Exit{}, fs.ErrClosed // a poller has no other error; its own for this is not exported
+		return exit, fs.ErrClosed // a poller has no other error; its own for this is not exported
 	}
 	return exit, nil
 }
 
-func (h handle) close() error { return h.file.Close() }
+func (h handle) close() error {
+	if h.file == nil {
+		return nil
+	}
+	return h.file.Close()
+}
 
 // isChild reports whether the ended process behind a pidfd is a child of this one that was not waited for. If it is, its pid
 // means nobody else until it is waited for.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -58,9 +59,10 @@ func play(as string) int {
 
 // machine is a run directory with ports of its own.
 type machine struct {
-	run   *process.RunDir
-	ports *process.Ports
-	dir   string
+	run     *process.RunDir
+	ports   *process.Ports
+	watcher *process.Watcher
+	dir     string
 }
 
 func newMachine(t *testing.T) machine {
@@ -68,7 +70,9 @@ func newMachine(t *testing.T) machine {
 	dir := t.TempDir()
 	run, err := process.OpenRunDir(filepath.Join(dir, "run"))
 	require.NoError(t, err)
-	return machine{run: run, ports: run.Ports(process.PortRange{First: 20000, Last: 30000}), dir: dir}
+	watcher := process.NewWatcher()
+	t.Cleanup(watcher.Close)
+	return machine{run: run, ports: run.Ports(process.PortRange{First: 20000, Last: 30000}), watcher: watcher, dir: dir}
 }
 
 func (m machine) command(t *testing.T, as string) process.Command {
@@ -82,7 +86,7 @@ func (m machine) command(t *testing.T, as string) process.Command {
 func (m machine) start(t *testing.T, worker, as string) *process.Process {
 	t.Helper()
 	p, _ := m.launch(t, worker, as)
-	go func() { _, _ = p.Wait() }()
+	m.watcher.Watch(p, func(process.Exit) {})
 	t.Cleanup(func() {
 		_ = syscall.Kill(p.Identity.PID, syscall.SIGKILL)
 		<-p.Done()
@@ -179,13 +183,13 @@ func TestPortIsTheWorkersUntilItEnds(t *testing.T) {
 	_, err := m.ports.Take(number)
 	require.ErrorIs(t, err, process.ErrHeld, "the worker has not bound it, and it is the worker's all the same")
 	require.NoError(t, syscall.Kill(p.Identity.PID, syscall.SIGKILL))
-	_, err = p.Wait()
-	require.NoError(t, err)
+	m.watcher.Watch(p, func(process.Exit) {})
+	<-p.Done()
 	port := m.take(t, number)
 	port.Release()
 }
 
-func TestWaitTellsHowAProcessEnded(t *testing.T) {
+func TestWatcherTellsHowAProcessEnded(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	p := m.start(t, "w1", "exit-3")
@@ -199,20 +203,68 @@ func TestCloseEndsTheWatchAndNotTheProcess(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	p, _ := m.launch(t, "w1", "live")
-	waited := make(chan error, 1)
-	go func() { _, err := p.Wait(); waited <- err }()
-	require.NoError(t, p.Close())
-	require.ErrorIs(t, <-waited, fs.ErrClosed)
+	first := process.NewWatcher()
+	first.Watch(p, func(process.Exit) { t.Error("it told an end behind its own") })
+	first.Close()
 	require.True(t, p.Identity.Alive())
 
 	again, err := process.Find(p.Identity)
 	require.NoError(t, err)
 	require.WithinDuration(t, p.At, again.At, time.Second)
+	told := make(chan process.Exit, 1)
+	m.watcher.Watch(again, func(exit process.Exit) { told <- exit })
 	require.NoError(t, syscall.Kill(p.Identity.PID, syscall.SIGKILL))
-	_, err = again.Wait()
-	require.NoError(t, err)
+	require.Equal(t, "SIGKILL", (<-told).Signal)
+	require.ErrorIs(t, syscall.Kill(p.Identity.PID, 0), syscall.ESRCH, "it was a child all the time, and is reaped")
 	_, err = process.Find(p.Identity)
 	require.ErrorIs(t, err, process.ErrGone)
+}
+
+// Signals do not count: one may stand for many children, and may come before anyone watches.
+func TestWatcherMissesNoEnd(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	const workers = 40
+	told := make(chan string, workers)
+	var pids []int
+	for i := range workers {
+		name := "w" + strconv.Itoa(i)
+		p, _ := m.launch(t, name, "live")
+		pids = append(pids, p.PID)
+		if i%2 == 0 { // ended before it is watched
+			require.NoError(t, syscall.Kill(p.PID, syscall.SIGKILL))
+		}
+		m.watcher.Watch(p, func(exit process.Exit) { told <- exit.Signal })
+	}
+	for i, pid := range pids {
+		if i%2 != 0 {
+			require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+		}
+	}
+	for range workers {
+		require.Equal(t, "SIGKILL", <-told)
+	}
+	for _, pid := range pids {
+		require.ErrorIs(t, syscall.Kill(pid, 0), syscall.ESRCH)
+	}
+}
+
+// Two spawners in one process, and code that starts processes of its own, leave each other's children alone.
+func TestWatcherReapsNobodyElsesChild(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	other := process.NewWatcher()
+	defer other.Close()
+	p := m.start(t, "w1", "exit-3")
+	<-p.Done()
+	require.Equal(t, 3, p.Exit().Code)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self)
+	cmd.Env = []string{playAs + "=exit-3"}
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Run(), &exit)
+	require.Equal(t, 3, exit.ExitCode())
 }
 
 func TestFindRefusesAnotherProcessWithThePID(t *testing.T) {
@@ -335,11 +387,11 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 	require.Eventually(t, func() bool {
 		n, err := m.run.Sweep(2, func(worker string) bool { return worker == "w0" })
 		removed += n
-		return err != nil || removed == 3
+		return err != nil || removed == 4
 	}, 10*time.Second, time.Millisecond)
 	ids, err := m.run.Workers()
 	require.NoError(t, err)
-	require.Equal(t, []string{"living", "w0", "w4", "w5"}, ids)
+	require.Equal(t, []string{"living", "w0", "w5"}, ids)
 }
 
 // Many starters fight for one worker, each giving up what it won: at no time may two have it.

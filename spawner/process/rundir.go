@@ -84,8 +84,9 @@ func (d *RunDir) Workers() ([]string, error) {
 	return ids, nil
 }
 
-// Sweep removes the directories of workers that are gone, the longest untouched first, until no more than keep are left, and
-// returns how many. Workers whose lock is held, and those that alive says live, do not count and stay.
+// Sweep removes the directories of workers that are gone, except the keep that were touched last, and returns how many.
+// Workers whose lock is held, and those that alive says live, stay however old they are. It costs little more than a look at
+// each directory, so that it can be done often.
 func (d *RunDir) Sweep(keep int, alive func(worker string) bool) (removed int, err error) {
 	ids, err := d.Workers()
 	if err != nil || len(ids) <= keep {
@@ -97,9 +98,8 @@ func (d *RunDir) Sweep(keep int, alive func(worker string) bool) (removed int, e
 			touched[id] = info.ModTime()
 		}
 	}
-	slices.SortFunc(ids, func(a, b string) int { return touched[b].Compare(touched[a]) })
-	gone := 0
-	for _, id := range ids {
+	slices.SortFunc(ids, func(a, b string) int { return touched[a].Compare(touched[b]) })
+	for _, id := range ids[:len(ids)-keep] {
 		claim, err := d.Claim(id)
 		if err != nil {
 			continue // it lives, or is being started
@@ -109,10 +109,6 @@ func (d *RunDir) Sweep(keep int, alive func(worker string) bool) (removed int, e
 			continue
 		}
 		if alive(id) {
-			claim.Release()
-			continue
-		}
-		if gone++; gone <= keep {
 			claim.Release()
 			continue
 		}

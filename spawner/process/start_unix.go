@@ -4,7 +4,6 @@ package process
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"runtime"
 	"sync"
@@ -32,7 +31,7 @@ type Command struct {
 // the claim and the port as inherited descriptors, and returns as soon as the kernel has loaded it. An error is
 // fs.PathError for the log file, and the bare syscall.Errno of fork or exec otherwise.
 //
-// The caller owns the process: it must call [Process.Wait] or [Process.Close].
+// The caller must have a [Watcher] watch the process: a child that nobody waits for stays a zombie when it ends.
 func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 	null, err := devNull()
 	if err != nil {
@@ -50,8 +49,8 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: errors.New("it is no regular file")}
 	}
-	p := &Process{LogStart: stat.Size, Started: Started{At: time.Now().UTC()}, done: make(chan struct{})}
-	p.PID, err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
+	p := &Process{LogStart: stat.Size, Started: Started{At: time.Now().UTC()}, child: true, done: make(chan struct{})}
+	err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
 		Dir:   cmd.Dir,
 		Env:   append(make([]string, 0, len(cmd.Env)), cmd.Env...), // nil would mean this process's own
 		Files: []uintptr{uintptr(null), uintptr(log), uintptr(log), uintptr(claim.lock), uintptr(port.lock)},
@@ -87,56 +86,28 @@ func ready() error {
 	return nil
 }
 
-// Process is one process of a worker, started here or found again.
+// Process is one process of a worker, started here or found again. A [Watcher] tells when it has ended.
 type Process struct {
 	// Started names the process and says when it was started.
 	Started
 	// LogStart is where the process's own output begins in its log, in bytes; 0 for a process that was found again.
 	LogStart int64
 
+	child  bool // it was started here
 	handle handle
 	done   chan struct{}
 	exit   Exit
 }
 
-// Wait waits until the process has ended and frees what the kernel keeps of it. It must be called once at most. The
-// error is fs.ErrClosed if [Process.Close] came first.
-func (p *Process) Wait() (Exit, error) {
-	exit, err := p.handle.wait(p.PID)
-	if err != nil {
-		return Exit{}, fmt.Errorf("wait for process %d: %w", p.PID, err)
-	}
-	exit.At = time.Now()
-	p.exit = exit
-	close(p.done)
-	_ = p.handle.close()
-	return p.exit, nil
-}
-
-// Done is closed when [Process.Wait] has seen the process end.
+// Done is closed when a [Watcher] has seen the process end.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Exit returns how the process ended. Call it only after Done is closed.
 func (p *Process) Exit() Exit { return p.exit }
 
-// Close ends the watch of the process; the process itself goes on.
-func (p *Process) Close() error { return p.handle.close() }
-
-// reap collects the exit status of an ended child. A process that is no child of this one leaves it unknown.
-func reap(pid int) Exit {
-	var status syscall.WaitStatus
-	for {
-		_, err := syscall.Wait4(pid, &status, 0, nil)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil {
-			return Exit{Code: -1, Unknown: true}
-		}
-		break
-	}
-	if status.Signaled() {
-		return Exit{Code: -1, Signal: unix.SignalName(status.Signal())}
-	}
-	return Exit{Code: status.ExitStatus()}
+// settle says how the process ended, once.
+func (p *Process) settle(exit Exit) {
+	exit.At = time.Now()
+	p.exit = exit
+	close(p.done)
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // errUnsupported is what a start answers on this system: it has neither inherited locks nor sessions.
@@ -65,17 +66,26 @@ func Find(Identity) (*Process, error) { return nil, ErrGone }
 // FindHolder returns [ErrGone]: the system does not show what a process was started with.
 func (d *RunDir) FindHolder(_, _, _ string) (Started, error) { return Started{}, ErrGone }
 
-// Wait returns errors.ErrUnsupported.
-func (p *Process) Wait() (Exit, error) { return Exit{}, errUnsupported }
-
 // Done returns nil, which is never ready.
 func (p *Process) Done() <-chan struct{} { return nil }
 
 // Exit returns the zero Exit.
 func (p *Process) Exit() Exit { return Exit{} }
 
-// Close does nothing.
-func (p *Process) Close() error { return nil }
+// Watcher watches nothing.
+type Watcher struct{ wg sync.WaitGroup }
+
+// NewWatcher returns a watcher.
+func NewWatcher() *Watcher { return new(Watcher) }
+
+// Watch does nothing: there are no processes.
+func (w *Watcher) Watch(*Process, func(Exit)) {}
+
+// Go runs f in a goroutine that Close waits for.
+func (w *Watcher) Go(f func()) { w.wg.Go(f) }
+
+// Close waits for the goroutines.
+func (w *Watcher) Close() { w.wg.Wait() }
 
 // Alive reports false.
 func (id Identity) Alive() bool { return false }
