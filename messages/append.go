@@ -23,8 +23,7 @@ func (e Event) AppendJSON(dst []byte) ([]byte, error) {
 	o.textIfAny("job_id", e.JobID)
 	o.textIfAny("worker_id", e.WorkerID)
 	o.number("attempt", int64(e.Attempt))
-	o.name("terminal")
-	o.dst = strconv.AppendBool(o.dst, e.Terminal)
+	o.truth("terminal", e.Terminal)
 	o.text("human", e.Human)
 	e.Fields.appendJSON(&o)
 	o.dst = append(o.dst, '}')
@@ -101,6 +100,11 @@ func (o *object) numberIfAny(name string, value int64) {
 	if value != 0 {
 		o.number(name, value)
 	}
+}
+
+func (o *object) truth(name string, value bool) {
+	o.name(name)
+	o.dst = strconv.AppendBool(o.dst, value)
 }
 
 func (o *object) listIfAny(name string, values []string) {

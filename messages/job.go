@@ -85,8 +85,10 @@ func DecodeJob(data []byte, op Operation) (Job, error) {
 		return Job{JobID: peekJobID(data)}, Errorf(UnknownOperation, "operation %s is none that a hive knows; the known ones are %s", clip(string(op)), WorkerSpawn)
 	}
 	var job Job
-	if err := decodeStrict(data, &job, jobFields, "deadline"); err != nil {
-		return Job{JobID: peekJobID(data)}, Errorf(InvalidJob, "%w", err)
+	if !decodePlain(data, &job) {
+		if err := decodeStrict(data, &job, jobFields, "deadline"); err != nil {
+			return Job{JobID: peekJobID(data)}, Errorf(InvalidJob, "%w", err)
+		}
 	}
 	if job.Operation == "" {
 		job.Operation = op
@@ -106,7 +108,7 @@ func (j Job) Encode() ([]byte, error) {
 	if err := j.Validate(); err != nil {
 		return nil, err
 	}
-	return encode(j)
+	return j.AppendJSON(nil)
 }
 
 // Validate returns an [*Error] with the code [InvalidJob] that names the first field that breaks a rule.

@@ -54,7 +54,7 @@ type Failure struct {
 }
 
 // Encode returns the result as it travels.
-func (r Result) Encode() ([]byte, error) { return encode(r) }
+func (r Result) Encode() ([]byte, error) { return r.AppendJSON(nil) }
 
 // Encode returns the failure as it travels.
 func (f Failure) Encode() ([]byte, error) { return encode(f) }

@@ -2,7 +2,9 @@ package spawner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -27,6 +29,24 @@ type entry struct {
 	Result messages.Result `json:"result"`
 	// Failure is the answer instead, if the process ended while it was watched.
 	Failure *messages.Error `json:"failure,omitempty"`
+}
+
+// encode returns the entry as JSON.
+func (e entry) encode() ([]byte, error) {
+	data := append(make([]byte, 0, 1<<10), `{"job":`...)
+	data, err := e.Job.AppendJSON(data)
+	if err == nil {
+		data, err = e.Result.AppendJSON(append(data, `,"result":`...))
+	}
+	if err == nil && e.Failure != nil {
+		var failure []byte
+		failure, err = json.Marshal(e.Failure)
+		data = append(append(data, `,"failure":`...), failure...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record of %s: %w", e.Result.WorkerID, err)
+	}
+	return append(data, '}'), nil
 }
 
 // started fills in which process the record is about.
@@ -128,7 +148,11 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 		return nil, startedElsewhere(job)
 	}
 	prior.started(found)
-	if err := s.run.WriteStarted(job.WorkerID, prior.Process, prior.entry); err != nil {
+	body, err := prior.encode()
+	if err == nil {
+		err = s.run.WriteStarted(job.WorkerID, prior.Process, body)
+	}
+	if err != nil {
 		return nil, unexpected("recover the worker", err)
 	}
 	s.cfg.Logger.Warn("found a worker whose start was cut short", "worker", job.WorkerID, "pid", found.PID)
@@ -172,7 +196,11 @@ func (s *Spawner) replaceRecord(r record) error {
 	if there, err := s.readRecord(r.Result.WorkerID); err != nil || there.Process.Identity != r.Process.Identity {
 		return err
 	}
-	return claim.Replace(r.Process, r.entry)
+	body, err := r.encode()
+	if err != nil {
+		return err
+	}
+	return claim.Replace(r.Process, body)
 }
 
 // checkSame returns an error if the worker of prior is not the one that job asks for. What the job leaves open is whatever

@@ -127,7 +127,11 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	if ctx.Err() != nil {
 		return nil, draining("the worker was not started")
 	}
-	if err := claim.Prepare(what); err != nil {
+	body, err := what.encode()
+	if err == nil {
+		err = claim.Prepare(body)
+	}
+	if err != nil {
 		return nil, unexpected("prepare the worker", err)
 	}
 	p, err := startRetrying(ctx, cmd, claim, port)

@@ -3,7 +3,6 @@
 package process
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,13 +48,10 @@ func (d *RunDir) Claim(worker string) (*Claim, error) {
 func (c *Claim) Fresh() bool { return c.fresh }
 
 // Prepare writes into the lock file what is about to be started, so that a crash between the start and [Claim.Commit]
-// loses nothing, and takes away the record of an earlier start. The body must encode to a JSON object with at least one
-// field.
-func (c *Claim) Prepare(body any) error {
+// loses nothing, and takes away the record of an earlier start. The body must be a JSON object with at least one field.
+func (c *Claim) Prepare(body []byte) error {
+	c.body = body
 	var err error
-	if c.body, err = json.Marshal(body); err != nil {
-		return fmt.Errorf("record of %s: %w", c.worker, err)
-	}
 	path := c.run.lockPath(c.worker)
 	if c.writer, err = openRetry(path, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0); err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
@@ -70,15 +66,11 @@ func (c *Claim) Prepare(body any) error {
 
 // Commit adds to what Prepare wrote which process was started. It never becomes shorter by that.
 func (c *Claim) Commit(p Started) error {
-	data, err := encodeRecord(p, c.body)
-	if err != nil {
-		return fmt.Errorf("record of %s: %w", c.worker, err)
-	}
-	return writeAll(c.writer, data, c.run.lockPath(c.worker))
+	return writeAll(c.writer, encodeRecord(p, c.body), c.run.lockPath(c.worker))
 }
 
 // Replace makes p and body the record of a worker that has ended, without a second file: there may be no room for one.
-func (c *Claim) Replace(p Started, body any) error {
+func (c *Claim) Replace(p Started, body []byte) error {
 	if err := c.Prepare(body); err != nil {
 		return err
 	}
@@ -152,20 +144,13 @@ func (d *RunDir) Publish(worker string) error {
 }
 
 // WriteStarted writes into the lock file of a worker which process it is, for a start that was cut short before it could.
-func (d *RunDir) WriteStarted(worker string, p Started, body any) error {
-	data, err := json.Marshal(body)
-	if err == nil {
-		data, err = encodeRecord(p, data)
-	}
-	if err != nil {
-		return fmt.Errorf("record of %s: %w", worker, err)
-	}
+func (d *RunDir) WriteStarted(worker string, p Started, body []byte) error {
 	fd, err := openRetry(d.lockPath(worker), unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: d.lockPath(worker), Err: err}
 	}
 	defer closeFD(fd)
-	return writeAll(fd, data, d.lockPath(worker))
+	return writeAll(fd, encodeRecord(p, body), d.lockPath(worker))
 }
 
 func writeAll(fd int, data []byte, path string) error {

@@ -326,7 +326,7 @@ func TestRecordSurvivesACutShortStart(t *testing.T) {
 	m := newMachine(t)
 	claim := m.claim(t, "w1")
 	require.True(t, claim.Fresh())
-	require.NoError(t, claim.Prepare(map[string]int{"n": 7}))
+	require.NoError(t, claim.Prepare([]byte(`{"n":7}`)))
 	type record struct {
 		Process process.Started
 		N       int
@@ -346,12 +346,12 @@ func TestRecordSurvivesACutShortStart(t *testing.T) {
 	require.Equal(t, record{Process: started, N: 7}, got)
 	claim.Release()
 	claim = m.claim(t, "w1")
-	require.NoError(t, claim.Replace(started, map[string]int{"n": 8}))
+	require.NoError(t, claim.Replace(started, []byte(`{"n":8}`)))
 	require.NoError(t, m.run.ReadRecord("w1", &got))
 	require.Equal(t, record{Process: started, N: 8}, got)
 	claim.Release()
 	claim = m.claim(t, "w1")
-	require.NoError(t, claim.Prepare(map[string]int{"n": 9}))
+	require.NoError(t, claim.Prepare([]byte(`{"n":9}`)))
 	require.ErrorIs(t, m.run.ReadRecord("w1", &got), fs.ErrNotExist, "a new start takes the old record away")
 	claim.Abandon()
 	require.Error(t, m.run.ReadStarting("w1", &got))
@@ -364,7 +364,7 @@ func TestAbandonLeavesNothing(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	claim := m.claim(t, "w1")
-	require.NoError(t, claim.Prepare(map[string]int{"n": 1}))
+	require.NoError(t, claim.Prepare([]byte(`{"n":1}`)))
 	claim.Abandon()
 	ids, err := m.run.Workers()
 	require.NoError(t, err)
@@ -377,7 +377,7 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 	m.start(t, "living", "live")
 	for i := range 6 {
 		claim := m.claim(t, "w"+strconv.Itoa(i))
-		require.NoError(t, claim.Prepare(map[string]int{"n": i}))
+		require.NoError(t, claim.Prepare([]byte(`{"n":`+strconv.Itoa(i)+`}`)))
 		require.NoError(t, m.run.Publish("w"+strconv.Itoa(i)))
 		claim.Release()
 		at := time.Unix(int64(1000+i), 0)

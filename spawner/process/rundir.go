@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -132,17 +133,15 @@ func (d *RunDir) ReadStarting(worker string, v any) error {
 	return readJSON(d.lockPath(worker), v)
 }
 
-// encodeRecord returns the object in body with the process as its first field.
-func encodeRecord(p Started, body []byte) ([]byte, error) {
-	head, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	data := make([]byte, 0, len(head)+len(body)+16)
-	data = append(data, `{"process":`...)
-	data = append(data, head...)
-	data = append(data, ',')
-	return append(data, body[1:]...), nil
+// encodeRecord returns the object in body with the process as its first field, as encoding/json writes it.
+func encodeRecord(p Started, body []byte) []byte {
+	data := make([]byte, 0, len(body)+256)
+	data = strconv.AppendInt(append(data, `{"process":{"pid":`...), int64(p.PID), 10)
+	data = strconv.AppendUint(append(data, `,"start_ticks":`...), p.StartTicks, 10)
+	data = strconv.AppendQuote(append(data, `,"boot_id":`...), p.BootID) // a UUID
+	data = p.At.AppendFormat(append(data, `,"started_at":"`...), time.RFC3339Nano)
+	data = append(data, `"},`...)
+	return append(data, body[1:]...)
 }
 
 const (

@@ -19,7 +19,7 @@ func (d *RunDir) Claim(string) (*Claim, error) { return nil, errUnsupported }
 func (c *Claim) Fresh() bool { return false }
 
 // Prepare returns errors.ErrUnsupported.
-func (c *Claim) Prepare(any) error { return errUnsupported }
+func (c *Claim) Prepare([]byte) error { return errUnsupported }
 
 // Commit returns errors.ErrUnsupported.
 func (c *Claim) Commit(Started) error { return errUnsupported }
@@ -28,13 +28,13 @@ func (c *Claim) Commit(Started) error { return errUnsupported }
 func (c *Claim) Release() {}
 
 // Replace returns errors.ErrUnsupported.
-func (c *Claim) Replace(Started, any) error { return errUnsupported }
+func (c *Claim) Replace(Started, []byte) error { return errUnsupported }
 
 // Publish returns errors.ErrUnsupported.
 func (d *RunDir) Publish(string) error { return errUnsupported }
 
 // WriteStarted returns errors.ErrUnsupported.
-func (d *RunDir) WriteStarted(string, Started, any) error { return errUnsupported }
+func (d *RunDir) WriteStarted(string, Started, []byte) error { return errUnsupported }
 
 // Remove returns errors.ErrUnsupported.
 func (c *Claim) Remove() error { return errUnsupported }
