@@ -85,7 +85,8 @@ func DecodeJob(data []byte, op Operation) (Job, error) {
 		return Job{JobID: peekJobID(data)}, Errorf(UnknownOperation, "operation %s is none that a hive knows; the known ones are %s", clip(string(op)), WorkerSpawn)
 	}
 	var job Job
-	if !decodePlain(data, &job) {
+	if !decodePlain(data, job.readPlain) {
+		job = Job{}
 		if err := decodeStrict(data, &job, jobFields, "deadline"); err != nil {
 			return Job{JobID: peekJobID(data)}, Errorf(InvalidJob, "%w", err)
 		}

@@ -1,27 +1,31 @@
 package messages
 
-import "time"
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
 
-// decodePlain reads a job that is written as most programs write one: an object of known names, each once, with strings
-// that hold nothing to unescape and whole numbers. It reports false for any other; [decodeStrict] reads that, or says what
-// is wrong with it. It accepts nothing that decodeStrict does not, reads it as that does, and takes a tenth of the time.
-func decodePlain(data []byte, job *Job) bool {
+// decodePlain reads one JSON object that is written as most programs write theirs: known names, each once, with strings that
+// hold nothing to unescape, whole numbers, true and false. read reads the value of the field called name and returns the bit
+// that stands for it. decodePlain reports false for any other object, of which read may then have read a part; encoding/json
+// reads that, or says what is wrong with it. It accepts nothing that encoding/json does not, and takes a fifth of the time.
+func decodePlain(data []byte, read func(p *plainReader, name []byte) (bit uint, ok bool)) bool {
 	p := plainReader{data: data}
 	if len(data) > MaxPayload || !p.take('{') {
 		return false
 	}
-	var read Job
 	var seen uint
 	for more := !p.take('}'); more; {
 		name, ok := p.text()
 		if !ok || !p.take(':') {
 			return false
 		}
-		at, ok := p.field(&read, name)
-		if !ok || seen&at != 0 {
+		bit, ok := read(&p, name)
+		if !ok || seen&bit != 0 {
 			return false
 		}
-		seen |= at
+		seen |= bit
 		switch {
 		case p.take(','):
 		case p.take('}'):
@@ -30,11 +34,8 @@ func decodePlain(data []byte, job *Job) bool {
 			return false
 		}
 	}
-	if p.skip(); p.at != len(data) {
-		return false
-	}
-	*job = read
-	return true
+	p.skip()
+	return p.at == len(data)
 }
 
 // plainReader stands at some byte of a JSON text.
@@ -43,35 +44,74 @@ type plainReader struct {
 	at   int
 }
 
-// field reads the value of one field of a job, and returns the bit that stands for the field.
-func (p *plainReader) field(job *Job, name []byte) (bit uint, ok bool) {
+// readPlain reads a field of the job as [decodePlain] asks for it.
+func (j *Job) readPlain(p *plainReader, name []byte) (bit uint, ok bool) {
 	switch string(name) {
 	case "operation":
-		return 1 << 0, readText(p, &job.Operation)
+		return 1 << 0, readText(p, &j.Operation)
 	case "job_id":
-		return 1 << 1, readText(p, &job.JobID)
+		return 1 << 1, readText(p, &j.JobID)
 	case "hive_id":
-		return 1 << 2, readText(p, &job.HiveID)
+		return 1 << 2, readText(p, &j.HiveID)
 	case "model":
-		return 1 << 3, readText(p, &job.Model)
+		return 1 << 3, readText(p, &j.Model)
 	case "device":
-		return 1 << 4, readText(p, &job.Device)
+		return 1 << 4, readText(p, &j.Device)
 	case "worker_id":
-		return 1 << 5, readText(p, &job.WorkerID)
+		return 1 << 5, readText(p, &j.WorkerID)
 	case "worker":
-		return 1 << 6, readText(p, &job.Worker)
+		return 1 << 6, readText(p, &j.Worker)
 	case "version":
-		return 1 << 7, readText(p, &job.Version)
+		return 1 << 7, readText(p, &j.Version)
 	case "port":
-		return 1 << 8, readNumber(p, &job.Port)
+		return 1 << 8, readNumber(p, &j.Port)
 	case "queen_url":
-		return 1 << 9, readText(p, &job.QueenURL)
+		return 1 << 9, readText(p, &j.QueenURL)
 	case "wait":
-		return 1 << 10, readText(p, &job.Wait)
+		return 1 << 10, readText(p, &j.Wait)
 	case "ready_timeout_ms":
-		return 1 << 11, readNumber(p, &job.ReadyTimeoutMS)
+		return 1 << 11, readNumber(p, &j.ReadyTimeoutMS)
 	case "deadline":
-		return 1 << 12, p.moment(&job.Deadline)
+		return 1 << 12, p.moment(&j.Deadline)
+	}
+	return 0, false
+}
+
+// readPlain reads a field of the result as [decodePlain] asks for it.
+func (r *Result) readPlain(p *plainReader, name []byte) (bit uint, ok bool) {
+	switch string(name) {
+	case "job_id":
+		return 1 << 0, readText(p, &r.JobID)
+	case "hive_id":
+		return 1 << 1, readText(p, &r.HiveID)
+	case "worker_id":
+		return 1 << 2, readText(p, &r.WorkerID)
+	case "pid":
+		return 1 << 3, readNumber(p, &r.PID)
+	case "port":
+		return 1 << 4, readNumber(p, &r.Port)
+	case "binary_path":
+		return 1 << 5, readText(p, &r.BinaryPath)
+	case "worker_type":
+		return 1 << 6, readText(p, &r.WorkerType)
+	case "worker":
+		return 1 << 7, readText(p, &r.Worker)
+	case "version":
+		return 1 << 8, readText(p, &r.Version)
+	case "source":
+		return 1 << 9, readText(p, &r.Source)
+	case "device":
+		return 1 << 10, readText(p, &r.Device)
+	case "model":
+		return 1 << 11, readText(p, &r.Model)
+	case "started_at":
+		return 1 << 12, p.moment(&r.StartedAt)
+	case "log_path":
+		return 1 << 13, readText(p, &r.LogPath)
+	case "replayed":
+		return 1 << 14, p.truth(&r.Replayed)
+	case "ended":
+		return 1 << 15, p.truth(&r.Ended)
 	}
 	return 0, false
 }
@@ -111,6 +151,19 @@ func (p *plainReader) moment(to *time.Time) bool {
 		return false
 	}
 	return to.UnmarshalText(text) == nil
+}
+
+func (p *plainReader) truth(to *bool) bool {
+	p.skip()
+	for _, value := range []bool{true, false} {
+		word := strconv.FormatBool(value)
+		if bytes.HasPrefix(p.data[p.at:], []byte(word)) {
+			p.at += len(word)
+			*to = value
+			return true
+		}
+	}
+	return false
 }
 
 // text reads a string of printable ASCII without a backslash.

@@ -66,8 +66,11 @@ func DecodeResult(data []byte) (Result, error) {
 		Result
 		Err *Error `json:"error"`
 	}
-	if err := json.Unmarshal(data, &answer); err != nil {
-		return Result{}, fmt.Errorf("read the hive's answer: %w", err)
+	if !decodePlain(data, answer.readPlain) {
+		answer.Result = Result{}
+		if err := json.Unmarshal(data, &answer); err != nil {
+			return Result{}, fmt.Errorf("read the hive's answer: %w", err)
+		}
 	}
 	if answer.Err != nil {
 		return Result{JobID: answer.JobID, HiveID: answer.HiveID}, answer.Err

@@ -28,11 +28,11 @@ const (
 
 // figures is what a run found. Durations are medians.
 type figures struct {
-	RoundTrip, BareStart, Sketch, Job time.Duration
-	JobP99                            time.Duration
-	BareRate, SketchRate, JobRate     float64 // per second, [atOnce] at once; medians of the rounds
-	SmallJob, LargeJob                time.Duration
-	Idle, Living                      memory
+	RoundTrip, BareStart, Sketch, Contract, Job time.Duration
+	JobP99                                      time.Duration
+	BareRate, SketchRate, ContractRate, JobRate float64 // per second, [atOnce] at once; medians of the rounds
+	SmallJob, LargeJob                          time.Duration
+	Idle, Living                                memory
 }
 
 // memory is what a process needs.
@@ -43,8 +43,8 @@ type memory struct {
 
 func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	var f figures
-	var trips, bare, sketches, jobs []time.Duration
-	var bareRates, sketchRates, jobRates []float64
+	var trips, bare, sketches, contracts, jobs []time.Duration
+	var bareRates, sketchRates, contractRates, jobRates []float64
 	var err error
 	if f.Idle, err = readMemory(st.hive.Process.Pid); err != nil {
 		return f, err
@@ -53,10 +53,14 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 		steps := []func() error{
 			func() error { return st.sample(st.client, &trips, nil, "echo", roundTrips, 1, "-") },
 			func() error { return st.sample(st.starter, &bare, nil, "start", sequential, 1, st.tiny) },
-			func() error { return st.sample(st.client, &sketches, nil, "ask", sequential, 1, st.tiny) },
+			func() error { return st.sample(st.client, &sketches, nil, "start", sequential, 1, st.tiny) },
+			func() error { return st.sample(st.client, &contracts, nil, "contract", sequential, 1, st.binary) },
 			func() error { return st.sample(st.client, &jobs, nil, "spawn", sequential, 1, "0.1.0") },
 			func() error { return st.sample(st.starter, nil, &bareRates, "start", concurrent, atOnce, st.tiny) },
-			func() error { return st.sample(st.client, nil, &sketchRates, "ask", concurrent, atOnce, st.tiny) },
+			func() error { return st.sample(st.client, nil, &sketchRates, "start", concurrent, atOnce, st.tiny) },
+			func() error {
+				return st.sample(st.client, nil, &contractRates, "contract", concurrent, atOnce, st.binary)
+			},
 			func() error { return st.sample(st.client, nil, &jobRates, "spawn", concurrent, atOnce, "0.1.0") },
 		}
 		for _, step := range steps {
@@ -69,8 +73,9 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 		}
 	}
 	f.RoundTrip, f.BareStart, f.Job, f.JobP99 = quantile(trips, .5), quantile(bare, .5), quantile(jobs, .5), quantile(jobs, .99)
-	f.Sketch = quantile(sketches, .5)
-	f.BareRate, f.SketchRate, f.JobRate = quantile(bareRates, .5), quantile(sketchRates, .5), quantile(jobRates, .5)
+	f.Sketch, f.Contract = quantile(sketches, .5), quantile(contracts, .5)
+	f.BareRate, f.SketchRate = quantile(bareRates, .5), quantile(sketchRates, .5)
+	f.ContractRate, f.JobRate = quantile(contractRates, .5), quantile(jobRates, .5)
 	if err := st.largeWorker(rounds, &f); err != nil {
 		return f, err
 	}
@@ -126,7 +131,7 @@ func (st *stage) sample(p *party, each *[]time.Duration, rates *[]float64, verb 
 		*rates = append(*rates, float64(n)/s.All.Seconds())
 	}
 	var killed bool
-	return errors.Join(p.ask("kill", &killed), st.sketch.ask("kill", &killed))
+	return errors.Join(p.ask("kill", &killed), st.sketch.ask("kill", &killed), st.contract.ask("kill", &killed))
 }
 
 func (f figures) print(w io.Writer) {
@@ -136,11 +141,19 @@ func (f figures) print(w io.Writer) {
 	fmt.Fprintf(t, "what\tmeasured\tfloor of this run\tratio\taim\n")
 	fmt.Fprintf(t, "NATS round trip, p50\t%s\n", micros(f.RoundTrip))
 	fmt.Fprintf(t, "bare process start, p50\t%s\n", micros(f.BareStart))
-	fmt.Fprintf(t, "request, bare start, reply, p50\t%s\t%s\t%.2f ×\tthe least there is\n", micros(f.Sketch), micros(floor), float64(f.Sketch)/float64(floor))
-	fmt.Fprintf(t, "job, one at a time, p50\t%s\t%s\t%.2f ×\tat most 1.60 ×\n", micros(f.Job), micros(floor), float64(f.Job)/float64(floor))
+	ofFloor := func(what string, d time.Duration, aim string) {
+		fmt.Fprintf(t, "%s, p50\t%s\t%s\t%.2f ×\t%s\n", what, micros(d), micros(floor), float64(d)/float64(floor), aim)
+	}
+	ofRate := func(what string, rate float64, aim string) {
+		fmt.Fprintf(t, "%s, %d at once\t%.0f /s\t%.0f /s\t%.2f\t%s\n", what, atOnce, rate, f.BareRate, rate/f.BareRate, aim)
+	}
+	ofFloor("request, bare start, reply", f.Sketch, "the least there is")
+	ofFloor("the contract's calls and bytes", f.Contract, "the least that the contract allows")
+	ofFloor("job, one at a time", f.Job, "at most 1.60 ×")
 	fmt.Fprintf(t, "job, one at a time, p99\t%s\n", micros(f.JobP99))
-	fmt.Fprintf(t, "request, bare start, reply, %d at once\t%.0f /s\t%.0f /s\t%.2f\tthe most there is\n", atOnce, f.SketchRate, f.BareRate, f.SketchRate/f.BareRate)
-	fmt.Fprintf(t, "jobs, %d at once\t%.0f /s\t%.0f /s\t%.2f\tat least 0.55\n", atOnce, f.JobRate, f.BareRate, f.JobRate/f.BareRate)
+	ofRate("request, bare start, reply", f.SketchRate, "the most there is")
+	ofRate("the contract's calls and bytes", f.ContractRate, "the most that the contract allows")
+	ofRate("jobs", f.JobRate, "at least 0.55")
 	fmt.Fprintf(t, "job with a 100 MB worker, p50\t%s\t%s (small worker)\t%.2f ×\tabout 1 ×\n", micros(f.LargeJob), micros(f.SmallJob), float64(f.LargeJob)/float64(f.SmallJob))
 	fmt.Fprintf(t, "idle hive\t%.1f MB, %d threads\t\t\tat most 20 MB\n", float64(f.Idle.RSS)/1000, f.Idle.Threads)
 	fmt.Fprintf(t, "hive with %d workers\t%.1f MB, %d threads\t\t\tat most 10 MB more, no thread per worker\n", livingCount, float64(f.Living.RSS)/1000, f.Living.Threads)

@@ -80,6 +80,10 @@ func cast(name string, args []string) (role, error) {
 		_, err = nc.Subscribe("bench.echo", func(m *nats.Msg) { _ = m.Respond(m.Data) })
 		return &client{nc: nc}, errors.Join(err, nc.Flush())
 	}
+	if name == "contract" {
+		c, err := newContract(nc, args[1])
+		return c, errors.Join(err, nc.Flush())
+	}
 	s := &starter{}
 	_, err = nc.Subscribe("bench.start", func(m *nats.Msg) { go s.serve(m) })
 	return s, errors.Join(err, nc.Flush())
@@ -93,7 +97,7 @@ func (s server) end()                                         { s.Shutdown() }
 // starter starts bare processes, with nothing around the start, as the floor.
 type starter struct {
 	mu      sync.Mutex
-	started []*os.Process
+	started []int // pids
 }
 
 func (s *starter) answer(verb string, n, at int, path string) (any, error) {
@@ -111,27 +115,38 @@ func (s *starter) start(path string) error {
 	if err != nil {
 		return err
 	}
+	s.remember(p.Pid)
+	return p.Release() // its pid is enough to end it, and its pidfd would make every later start dearer
+}
+
+func (s *starter) remember(pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.started = append(s.started, p)
-	return nil
+	s.started = append(s.started, pid)
 }
 
 // serve starts what the request names and answers: the least that anything like a hive must do.
 func (s *starter) serve(m *nats.Msg) {
 	if err := s.start(string(m.Data)); err != nil {
-		_ = m.Respond([]byte(err.Error()))
+		refuse(m, err)
 		return
 	}
 	_ = m.Respond(nil)
 }
 
+// refused is the header of an answer that says what failed.
+const refused = "Bench-Refused"
+
+func refuse(m *nats.Msg, err error) {
+	_ = m.RespondMsg(&nats.Msg{Header: nats.Header{refused: {err.Error()}}})
+}
+
 func (s *starter) end() {
-	for _, p := range s.started {
-		_ = p.Kill()
+	for _, pid := range s.started {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	for _, p := range s.started {
-		_, _ = p.Wait()
+	for _, pid := range s.started {
+		_, _ = syscall.Wait4(pid, nil, 0, nil)
 	}
 	s.started = nil
 }
@@ -151,11 +166,11 @@ func (c *client) answer(verb string, n, at int, version string) (any, error) {
 			_, err := c.nc.Request("bench.echo", payload, 10*time.Second)
 			return err
 		})
-	case "ask":
+	case "start", "contract":
 		return measure(n, at, func() error {
-			reply, err := c.nc.Request("bench.start", []byte(version), 10*time.Second)
-			if err == nil && len(reply.Data) > 0 {
-				err = errors.New(string(reply.Data))
+			reply, err := c.nc.Request("bench."+verb, []byte(version), 10*time.Second)
+			if err == nil && reply.Header.Get(refused) != "" {
+				err = errors.New(reply.Header.Get(refused))
 			}
 			return err
 		})

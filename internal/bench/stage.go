@@ -20,10 +20,10 @@ import (
 
 // stage holds the parties of one run.
 type stage struct {
-	server, echo, starter, sketch, client *party
-	hive                                  *exec.Cmd
-	tiny                                  string // the worker of the floor
-	catalog                               string
+	server, echo, starter, sketch, contract, client *party
+	hive                                            *exec.Cmd
+	tiny                                            string // the worker of the floor
+	catalog, binary                                 string // the worker's, of the hive
 }
 
 // party is a role of this program in a process of its own, that answers one line of JSON for each line it gets.
@@ -35,6 +35,7 @@ type party struct {
 
 func setUp(ctx context.Context, hive, dir string) (*stage, error) {
 	st := &stage{catalog: filepath.Join(dir, "catalog"), tiny: filepath.Join(dir, "tiny")}
+	st.binary = st.path("0.1.0")
 	worker, err := tinyWorker()
 	if err != nil {
 		return nil, err
@@ -49,8 +50,10 @@ func setUp(ctx context.Context, hive, dir string) (*stage, error) {
 	if err := st.server.ask("url", &url); err != nil {
 		return nil, err
 	}
-	for role, p := range map[string]**party{"echo": &st.echo, "starter": &st.starter, "sketch": &st.sketch, "client": &st.client} {
-		if *p, err = enlist(ctx, role, url); err != nil {
+	for role, p := range map[string]**party{
+		"echo": &st.echo, "starter": &st.starter, "sketch": &st.sketch, "contract": &st.contract, "client": &st.client,
+	} {
+		if *p, err = enlist(ctx, role, url, dir); err != nil {
 			st.tearDown()
 			return nil, err
 		}
@@ -69,8 +72,13 @@ func setUp(ctx context.Context, hive, dir string) (*stage, error) {
 
 // install puts a worker into the catalog that is as many bytes long as the code and the padding.
 func (st *stage) install(version string, code []byte, padding int) error {
+	return writeWorker(st.path(version), code, padding)
+}
+
+// path returns where the catalog has that version of the worker.
+func (st *stage) path(version string) string {
 	const name = "cpu-llm-worker-rbee"
-	return writeWorker(filepath.Join(st.catalog, fmt.Sprintf("%s-v%s-%s", name, version, runtime.GOOS), name), code, padding)
+	return filepath.Join(st.catalog, fmt.Sprintf("%s-v%s-%s", name, version, runtime.GOOS), name)
 }
 
 // writeWorker writes an executable of the code and as many bytes of padding.
@@ -110,7 +118,7 @@ func (st *stage) tearDown() {
 		_ = st.hive.Process.Signal(syscall.SIGTERM)
 		_ = st.hive.Wait()
 	}
-	for _, p := range []*party{st.client, st.sketch, st.starter, st.echo, st.server} {
+	for _, p := range []*party{st.client, st.contract, st.sketch, st.starter, st.echo, st.server} {
 		if p != nil {
 			_ = p.in.Close() // a role ends with its input
 			_ = p.cmd.Wait()
