@@ -15,8 +15,8 @@ import (
 // many children it watches, and one more for each process that was found again: [Find] says why.
 //
 // A child that was not waited for keeps its pid, so no other process can be meant. The kernel sends SIGCHLD when one ends, and
-// one signal may stand for many: then the watcher asks for each of its children, which costs a tenth of a microsecond or two,
-// and for no other, so that whoever else starts processes here finds them unreaped.
+// one signal may stand for many: then the watcher asks for each of its children, one short system call each, and for no other,
+// so that whoever else starts processes here finds them unreaped.
 type Watcher struct {
 	signals chan os.Signal
 	quit    chan struct{}
