@@ -56,6 +56,10 @@ func (f *Fields) appendJSON(o *object) {
 	if f.Error != nil {
 		o.value("error", f.Error)
 	}
+	o.numberIfAny("processes", int64(f.Processes))
+	o.numberIfAny("grace_ms", f.GraceMS)
+	o.numberIfAny("log_bytes", f.LogBytes)
+	o.numberIfAny("cpu_ms", f.CPUMS)
 	o.textIfAny("platform", f.Platform)
 	o.numberIfAny("jobs", int64(f.Jobs))
 	if len(o.dst) == first {

@@ -64,8 +64,16 @@ type Error struct {
 	ExitCode *int `json:"exit_code,omitempty" jsonschema:"exit code of the worker's process, if it exited"`
 	// Signal is the signal that ended the worker's process, like "SIGKILL"; empty if none did.
 	Signal string `json:"signal,omitempty" jsonschema:"signal that ended the worker's process, if one did"`
+	// OOMKilled says that the kernel ended the worker because memory ran out; false also where that cannot be known.
+	OOMKilled bool `json:"oom_killed,omitempty" jsonschema:"true if the kernel ended the worker because memory ran out"`
+	// LivedMS is how long the worker's process lived, in milliseconds; 0 if there was none or nobody knows.
+	LivedMS int64 `json:"lived_ms,omitempty" jsonschema:"how long the worker's process lived, in milliseconds"`
 	// LogTail holds the last lines of the worker's log, oldest first.
 	LogTail []string `json:"log_tail,omitempty" jsonschema:"last lines of the worker's log"`
+	// LogPath is the file on the hive's machine that holds the worker's output; empty if there is none.
+	LogPath string `json:"log_path,omitempty" jsonschema:"file on the hive's machine that holds the worker's output"`
+	// Command is the file that was started and its arguments, without secrets; empty if it never came to that.
+	Command []string `json:"command,omitempty" jsonschema:"the file that was started and its arguments, without secrets"`
 	// Tried lists the paths that were looked at, in order.
 	Tried []string `json:"tried,omitempty" jsonschema:"paths that were looked at, in order"`
 	// Retryable says that the same job may succeed later without any change to it.

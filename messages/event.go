@@ -15,7 +15,7 @@ const Actor = "rbee-hive"
 // Action names what an event tells.
 type Action string
 
-// The actions, in the order in which a spawn tells them.
+// The actions, in the order in which a spawn and a delete tell them.
 const (
 	ActionSpawnStart     Action = "worker_spawn_start"
 	ActionTypeDetermined Action = "worker_type_determined"
@@ -26,12 +26,21 @@ const (
 	ActionBinaryFound    Action = "worker_binary_found"
 	ActionSpawnCommand   Action = "worker_spawn_command"
 	ActionSpawned        Action = "worker_spawned"
+	ActionLoading        Action = "worker_loading" // a worker that is not ready yet goes on: slow is not dead
 	ActionReady          Action = "worker_ready"
 	ActionSpawnReplayed  Action = "worker_spawn_replayed"
 	// ActionSpawnComplete is the last event of a job that succeeded.
 	ActionSpawnComplete Action = "worker_spawn_complete"
 	// ActionSpawnFailed is the last event of a job that failed.
 	ActionSpawnFailed Action = "worker_spawn_failed"
+
+	ActionDeleteStart   Action = "worker_delete_start"
+	ActionDeleteSigterm Action = "worker_delete_sigterm"
+	ActionDeleteSigkill Action = "worker_delete_sigkill"
+	// ActionDeleteComplete is the last event of a job that deleted its worker: nothing of it runs any more.
+	ActionDeleteComplete Action = "worker_delete_complete"
+	// ActionDeleteFailed is the last event of a job that did not delete its worker.
+	ActionDeleteFailed Action = "worker_delete_failed"
 	// ActionExited tells that a worker's process ended, however long after its job.
 	ActionExited Action = "worker_exited"
 
@@ -111,6 +120,12 @@ type Fields struct {
 	Signal   string `json:"signal,omitempty" jsonschema:"signal that ended the worker's process, if one did"`
 	// Error is what failed.
 	Error *Error `json:"error,omitempty" jsonschema:"what failed"`
+	// Processes is how many processes of a worker a signal reaches, or have ended; GraceMS is how long they have to obey it.
+	Processes int   `json:"processes,omitempty" jsonschema:"number of the worker's processes"`
+	GraceMS   int64 `json:"grace_ms,omitempty" jsonschema:"how long the worker has to end by itself, in milliseconds"`
+	// LogBytes and CPUMS are how far a worker that loads has come: what it wrote and the processor time that it took.
+	LogBytes int64 `json:"log_bytes,omitempty" jsonschema:"what the worker wrote so far, in bytes"`
+	CPUMS    int64 `json:"cpu_ms,omitempty" jsonschema:"processor time of the worker so far, in milliseconds"`
 	// Version and platform of a hive that starts; the number of its jobs when it drains.
 	Platform string `json:"platform,omitempty" jsonschema:"operating system and architecture of the hive"`
 	Jobs     int    `json:"jobs,omitempty" jsonschema:"number of jobs that a draining hive finishes"`

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -25,6 +26,18 @@ func seed(f *testing.F) {
 	for _, refused := range refusals() {
 		if len(refused.payload) < 4<<10 {
 			f.Add([]byte(refused.payload))
+		}
+	}
+	for _, k := range requests() {
+		for _, payload := range k.accepted() {
+			if len(payload) < 4<<10 {
+				f.Add([]byte(payload))
+			}
+		}
+		for _, refused := range k.refusals() {
+			if len(refused.payload) < 4<<10 {
+				f.Add([]byte(refused.payload))
+			}
 		}
 	}
 }
@@ -71,6 +84,60 @@ func FuzzDecodeResult(f *testing.F) {
 			again, err := messages.DecodeResult(sent)
 			require.NoError(t, err)
 			require.Equal(t, result, again)
+		}
+	})
+}
+
+// FuzzDecodeRequest gives each payload to every decoder of a request other than a job.
+func FuzzDecodeRequest(f *testing.F) {
+	seed(f)
+	all, valid := requests(), map[string]*jsonschema.Resolved{}
+	for kind := range all {
+		valid[kind] = resolve(f, schemas(f)[kind])
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for kind, k := range all {
+			got, err := k.decode(data, k.op)
+			if err != nil {
+				require.Less(t, len(requireError(t, messages.InvalidJob, err).Message), 512)
+				job, _ := got.(messages.DeleteJob)
+				require.NoError(t, orEmpty(job.JobID))
+				require.NoError(t, orEmpty(job.WorkerID))
+				continue
+			}
+			sent, err := got.Encode()
+			require.NoError(t, err)
+			again, err := k.decode(sent, k.op)
+			require.NoError(t, err)
+			require.Equal(t, got, again)
+			require.NoError(t, validate(t, valid[kind], sent), "%s", sent)
+		}
+	})
+}
+
+// FuzzDecodeAnswer gives each payload to every decoder of an answer but the result.
+func FuzzDecodeAnswer(f *testing.F) {
+	seed(f)
+	all := answers()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, decode := range all {
+			got, err := decode(data)
+			if err != nil {
+				if failure, ok := errors.AsType[*messages.Error](err); ok {
+					require.NotNil(t, failure)
+				}
+				continue
+			}
+			sent, err := got.Encode()
+			if err != nil {
+				require.ErrorContains(t, err, "year") // a zone can take a moment beyond the years that JSON writes
+				continue
+			}
+			again, err := decode(sent)
+			require.NoError(t, err)
+			twice, err := again.Encode()
+			require.NoError(t, err)
+			require.Equal(t, string(sent), string(twice))
 		}
 	})
 }
@@ -126,7 +193,7 @@ func withoutEmpty(e *messages.Error) *messages.Error {
 		return nil
 	}
 	sent := *e
-	sent.LogTail, sent.Tried = nilIfEmpty(sent.LogTail), nilIfEmpty(sent.Tried)
+	sent.LogTail, sent.Tried, sent.Command = nilIfEmpty(sent.LogTail), nilIfEmpty(sent.Tried), nilIfEmpty(sent.Command)
 	return &sent
 }
 

@@ -74,6 +74,16 @@ func TestMessagesArriveAsTheyWereSent(t *testing.T) {
 				got, err := messages.DecodeHeartbeat(sent)
 				require.NoError(t, err)
 				require.Equal(t, message, got)
+			case messages.ListRequest, messages.GetRequest, messages.DeleteJob, messages.LogsRequest, messages.StatusRequest:
+				kind, _, _ := strings.Cut(name, "_")
+				got, err := requests()[kind].decode(sent, requests()[kind].op)
+				require.NoError(t, err)
+				require.Equal(t, message, got)
+			case messages.WorkerPage, messages.WorkerAnswer, messages.Deleted, messages.Logs, messages.HiveInfo:
+				kind, _, _ := strings.Cut(name, "_")
+				got, err := answers()[kind](sent)
+				require.NoError(t, err)
+				require.Equal(t, message, got)
 			default:
 				t.Fatalf("no decoder for %T", message)
 			}
@@ -104,10 +114,13 @@ func TestGoldensShowEveryField(t *testing.T) {
 	}
 	for prefix, message := range map[string]any{
 		"Job": messages.Job{}, "Result": messages.Result{}, "Failure": messages.Failure{}, "Failure.error": messages.Error{},
-		"Event": messages.Event{}, "Heartbeat": messages.Heartbeat{},
+		"Event": messages.Event{}, "Heartbeat": messages.Heartbeat{}, "ListRequest": messages.ListRequest{},
+		"GetRequest": messages.GetRequest{}, "DeleteJob": messages.DeleteJob{}, "LogsRequest": messages.LogsRequest{},
+		"StatusRequest": messages.StatusRequest{}, "WorkerPage": messages.WorkerPage{},
+		"WorkerAnswer": messages.WorkerAnswer{}, "Deleted": messages.Deleted{}, "Logs": messages.Logs{}, "HiveInfo": messages.HiveInfo{},
 	} {
 		for _, path := range fieldPaths(reflect.TypeOf(message)) {
-			require.True(t, shown[prefix+"."+path], "no golden file shows %s.%s", prefix, path)
+			require.True(t, shown[where(prefix+"."+path)], "no golden file shows %s.%s", prefix, path)
 		}
 	}
 }
@@ -147,12 +160,22 @@ func requireFile(tb testing.TB, path, want string) {
 
 // markPaths notes the path of every field in value, like "Event.fields.pid".
 func markPaths(shown map[string]bool, path string, value any) {
-	shown[path] = true
-	if object, ok := value.(map[string]any); ok {
-		for name, field := range object {
+	shown[where(path)] = true
+	switch value := value.(type) {
+	case map[string]any:
+		for name, field := range value {
 			markPaths(shown, path+"."+name, field)
 		}
+	case []any:
+		for _, item := range value {
+			markPaths(shown, path, item)
+		}
 	}
+}
+
+// where returns the path of a field, the same one for a worker wherever it stands.
+func where(path string) string {
+	return strings.NewReplacer("WorkerPage.workers.", "Worker.", "WorkerAnswer.worker.", "Worker.").Replace(path)
 }
 
 // fieldPaths returns the path of every field of a message's type, as JSON names it. It does not follow pointers.
@@ -164,8 +187,12 @@ func fieldPaths(kind reflect.Type) []string {
 			continue
 		}
 		paths = append(paths, name)
-		if field.Type.Kind() == reflect.Struct && field.Type.PkgPath() == kind.PkgPath() {
-			for _, path := range fieldPaths(field.Type) {
+		inner := field.Type
+		if inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct && inner.PkgPath() == kind.PkgPath() {
+			for _, path := range fieldPaths(inner) {
 				paths = append(paths, name+"."+path)
 			}
 		}

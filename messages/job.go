@@ -17,10 +17,20 @@ type Operation string
 const (
 	// WorkerSpawn starts a worker; it takes a [Job] and answers with a [Result] or a [Failure].
 	WorkerSpawn Operation = "worker_spawn"
+	// WorkerList tells which workers there are; it takes a [ListRequest] and answers with a [WorkerPage] or a [Failure].
+	WorkerList Operation = "worker_list"
+	// WorkerGet tells of one worker; it takes a [GetRequest] and answers with a [WorkerAnswer] or a [Failure].
+	WorkerGet Operation = "worker_get"
+	// WorkerDelete ends a worker; it takes a [DeleteJob] and answers with a [Deleted] or a [Failure].
+	WorkerDelete Operation = "worker_delete"
+	// WorkerLogs reads a worker's log; it takes a [LogsRequest] and answers with [Logs] or a [Failure].
+	WorkerLogs Operation = "worker_logs"
+	// HiveStatus tells of the hive itself; it takes a [StatusRequest] and answers with a [HiveInfo] or a [Failure].
+	HiveStatus Operation = "hive_status"
 )
 
 // Operations lists every operation that a hive knows.
-var Operations = []Operation{WorkerSpawn}
+var Operations = []Operation{WorkerSpawn, WorkerList, WorkerGet, WorkerDelete, WorkerLogs, HiveStatus}
 
 // Wait says how far a job's worker must be before the job is answered.
 type Wait string
@@ -82,7 +92,7 @@ var (
 // read, so that the refusal reaches whoever asks for them.
 func DecodeJob(data []byte, op Operation) (Job, error) {
 	if op != WorkerSpawn {
-		return Job{JobID: peekJobID(data)}, Errorf(UnknownOperation, "operation %s is none that a hive knows; the known ones are %s", clip(string(op)), WorkerSpawn)
+		return Job{JobID: peekJobID(data)}, otherOperation(op, WorkerSpawn)
 	}
 	var job Job
 	if !decodePlain(data, job.readPlain) {

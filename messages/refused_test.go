@@ -124,22 +124,12 @@ func addWrongTypes(all map[string]refusal) {
 
 // addWrongText gives each field that is more than text values of another form.
 func addWrongText(all map[string]refusal) {
-	badIDs := []string{
-		".", "..", "a.b", ".a", "a.", "*", ">", "a*", "a>", "a b", " a", "a ", "a/b", `a\b`, "a\nb", "a\n", "\x00", "a\x7f", "ä", "ａ", "٣", "а",
-		"job\u200b1", "@hive", "@worker", "$SYS", "a:b", "a,b", "a%2e", "%", "'", `"`, strings.Repeat("a", 65), strings.Repeat("ä", 33),
-	}
-	badTimes := []string{
-		"", "tomorrow", "2026-11-22", "12:00:00Z", "2026-11-22T12:00:00", "2026-11-22 12:00:00Z", "2026-11-22t12:00:00z", "1795348800",
-		"2026-13-22T12:00:00Z", "2026-11-32T12:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22T12:60:00Z", "2026-11-22T12:00:60Z",
-		"2026-11-22T12:00Z", "2026-11-22T12:00:00+25:00", "2026-11-22T12:00:00+0100", "+2026-11-22T12:00:00Z",
-		"10000-01-01T00:00:00Z", "2026-11-22T12:00:00Z\n",
-	}
 	for field, values := range map[string][]string{
-		"job_id": badIDs, "hive_id": badIDs, "worker_id": badIDs,
+		"job_id": badIDs(), "hive_id": badIDs(), "worker_id": badIDs(),
 		"worker":   {".", "..", "../x", ".hidden", "a/b", `a\b`, "-x", "_x", "a b", "ä", "a\n", "a*", strings.Repeat("a", 65)},
 		"version":  {".", "..", "../1", "-1", "+1", "1/2", "1 ", "1\n", "1~2", strings.Repeat("1", 65)},
 		"wait":     {"Ready", "ready ", "exited", "spawned\n"},
-		"deadline": badTimes,
+		"deadline": badTimes(),
 		"queen_url": {
 			"localhost:8500", "queen", "//queen", "/v1", "ftp://queen", "file:///etc/passwd", "http:", "http://", "http:///path", "http:queen",
 			"http://queen\n", "http://qu\u0085een", "http://" + strings.Repeat("q", 2048),
@@ -167,4 +157,22 @@ func job(fields string) string { return `{"model":"m","device":"cpu",` + fields 
 func padded(size int) string {
 	text := job(`"port":0`)
 	return text + strings.Repeat(" ", size-len(text))
+}
+
+// badIDs returns what is no id.
+func badIDs() []string {
+	return []string{
+		".", "..", "a.b", ".a", "a.", "*", ">", "a*", "a>", "a b", " a", "a ", "a/b", `a\b`, "a\nb", "a\n", "\x00", "a\x7f", "ä", "ａ", "٣", "а",
+		"job\u200b1", "@hive", "@worker", "$SYS", "a:b", "a,b", "a%2e", "%", "'", `"`, strings.Repeat("a", 65), strings.Repeat("ä", 33),
+	}
+}
+
+// badTimes returns what is no time.
+func badTimes() []string {
+	return []string{
+		"", "tomorrow", "2026-11-22", "12:00:00Z", "2026-11-22T12:00:00", "2026-11-22 12:00:00Z", "2026-11-22t12:00:00z", "1795348800",
+		"2026-13-22T12:00:00Z", "2026-11-32T12:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22T12:60:00Z", "2026-11-22T12:00:60Z",
+		"2026-11-22T12:00Z", "2026-11-22T12:00:00+25:00", "2026-11-22T12:00:00+0100", "+2026-11-22T12:00:00Z",
+		"10000-01-01T00:00:00Z", "2026-11-22T12:00:00Z\n",
+	}
 }

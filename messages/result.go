@@ -43,12 +43,12 @@ type Result struct {
 	Ended bool `json:"ended,omitempty" jsonschema:"true if, on a replay, the worker has ended since"`
 }
 
-// Failure answers a job that failed.
+// Failure answers a job that failed, or a question.
 type Failure struct {
-	// JobID is the job that is answered.
-	JobID string `json:"job_id" jsonschema:"the job that is answered"`
-	// HiveID is the hive that refused or tried it.
-	HiveID string `json:"hive_id" jsonschema:"the hive that refused or tried the job"`
+	// JobID is the job that is answered; empty if it was a question.
+	JobID string `json:"job_id,omitempty" jsonschema:"the job that is answered; may be absent if it was a question"`
+	// HiveID is the hive that answers.
+	HiveID string `json:"hive_id" jsonschema:"the hive that answers"`
 	// Err says what failed.
 	Err *Error `json:"error" jsonschema:"what failed"`
 }

@@ -75,10 +75,45 @@ func samples() map[string]encoder {
 			Code: messages.HiveBusy, Retryable: true,
 			Message: "hive gpu-1 has 64 jobs at work and 256 in line: try again later or on another hive",
 		}},
+		"failure_out_of_memory": messages.Failure{JobID: jobID, HiveID: hiveID, Err: outOfMemory()},
+		"failure_no_worker": messages.Failure{HiveID: hiveID, Err: &messages.Error{
+			Code: messages.WorkerNotFound, Message: "hive gpu-1 has no worker worker-abc124; worker_list tells those that it has",
+		}},
+		"list":        messages.ListRequest{Operation: messages.WorkerList},
+		"list_full":   messages.ListRequest{Operation: messages.WorkerList, HiveID: hiveID, After: workerID, Exited: true},
+		"get":         messages.GetRequest{Operation: messages.WorkerGet, HiveID: hiveID, WorkerID: workerID},
+		"delete":      messages.DeleteJob{Operation: messages.WorkerDelete, WorkerID: workerID},
+		"delete_full": fullDelete(),
+		"logs_tail":   messages.LogsRequest{Operation: messages.WorkerLogs, HiveID: hiveID, WorkerID: workerID, Tail: 20},
+		"logs_from":   messages.LogsRequest{Operation: messages.WorkerLogs, WorkerID: workerID, From: new(int64(4096)), Limit: 65536},
+		"status":      messages.StatusRequest{Operation: messages.HiveStatus, HiveID: hiveID},
+		"workers": messages.WorkerPage{
+			HiveID: hiveID, Workers: []messages.Worker{readyWorker(), exitedWorker()}, Next: "worker-abc124",
+		},
+		"workers_none":   messages.WorkerPage{HiveID: hiveID, Workers: []messages.Worker{}},
+		"worker":         messages.WorkerAnswer{HiveID: hiveID, Worker: readyWorker()},
+		"worker_exited":  messages.WorkerAnswer{HiveID: hiveID, Worker: endedWorker()},
+		"deleted":        messages.Deleted{JobID: deleteID, HiveID: hiveID, WorkerID: workerID, PID: 12345, Signal: "SIGTERM", TookMS: 84, Processes: 3, ExitCode: new(0)},
+		"deleted_killed": messages.Deleted{JobID: deleteID, HiveID: hiveID, WorkerID: workerID, PID: 12345, Signal: "SIGKILL", TookMS: 10_012, Processes: 3},
+		"log": messages.Logs{
+			HiveID: hiveID, WorkerID: workerID, LogPath: logPath, Size: 4193, From: 4096, Next: 4193,
+			Lines: []string{"loading shard 3 of 4", "loading shard 4 of 4", "listening on 127.0.0.1:9001"}, State: messages.StateReady,
+		},
+		"log_missed": messages.Logs{
+			HiveID: hiveID, WorkerID: workerID, LogPath: logPath, Size: 301_989_888, Start: 201_326_592, From: 201_326_592,
+			Next: 201_326_620, Missed: 201_322_496, Lines: []string{"token 50331648 of 75497472…"}, State: messages.StateReady,
+		},
+		"hive": messages.HiveInfo{
+			HiveID: hiveID, Version: "0.1.0", Platform: "linux/amd64", Devices: []string{"cpu"}, Workers: 2, JobsRunning: 1, JobsWaiting: 3,
+			Queue: "rbee-hive-gpu-1", StartedAt: noon,
+		},
 		"event":               jobEvent(),
 		"event_complete":      completeEvent(),
 		"event_failed":        failedEvent(),
 		"event_every_field":   everyFieldEvent(),
+		"event_loading":       loadingEvent(),
+		"event_sigterm":       sigtermEvent(),
+		"event_deleted":       deletedEvent(),
 		"event_worker":        exitEvent(),
 		"event_worker_killed": killedEvent(),
 		"event_hive":          hiveEvent(),
@@ -137,7 +172,87 @@ func everyFieldEvent() messages.Event {
 	}
 	e.Fields.StartedBy, e.Fields.ExitCode, e.Fields.Signal, e.Fields.Error = jobID, &code, "SIGKILL", &exited
 	e.Fields.Platform, e.Fields.Jobs = "linux/amd64", 2
+	e.Fields.Processes, e.Fields.GraceMS, e.Fields.LogBytes, e.Fields.CPUMS = 3, 10_000, 4193, 1840
 	return e
+}
+
+// loadingEvent is told while a worker loads its model.
+func loadingEvent() messages.Event {
+	e := jobEvent()
+	e.Seq, e.ID, e.Time = 7, "01a20320-cb28-7d3a-9c02-5d0f3c2b1a65", after(10_536).Add(112_358*time.Nanosecond)
+	e.Action, e.Human = messages.ActionLoading, "Worker 'worker-abc123' is loading: 10.5s, 1.8s of processor time, 4193 bytes of log"
+	e.Fields = messages.Fields{PID: 12345, TookMS: 10_519, LogBytes: 4193, CPUMS: 1840}
+	return e
+}
+
+// deleteID is the job that deletes the worker of the samples.
+const deleteID = "job-01a20359-6e88-7c3e-9a54-5d0f3c2b1a01"
+
+func fullDelete() messages.DeleteJob {
+	return messages.DeleteJob{
+		Operation: messages.WorkerDelete, JobID: deleteID, HiveID: hiveID, WorkerID: workerID, PID: 12345, GraceMS: 30_000,
+		Deadline: after(3_780_000),
+	}
+}
+
+// sigtermEvent is a step of a delete.
+func sigtermEvent() messages.Event {
+	return messages.Event{
+		Type: messages.EventType, ID: "01a20359-6e8a-7d10-8b7e-0c1f2a3b4c63", Seq: 2, Time: after(3_722_378).Add(577_215 * time.Nanosecond),
+		Level: messages.LevelInfo, Actor: messages.Actor, Action: messages.ActionDeleteSigterm, Target: workerID, HiveID: hiveID,
+		JobID: deleteID, WorkerID: workerID, Attempt: 1,
+		Human:  "SIGTERM to worker 'worker-abc123' (PID: 12345, 3 processes); SIGKILL after 30s",
+		Fields: messages.Fields{PID: 12345, Processes: 3, GraceMS: 30_000},
+	}
+}
+
+// deletedEvent is the last event of a delete that succeeded.
+func deletedEvent() messages.Event {
+	e := sigtermEvent()
+	e.Seq, e.ID, e.Time, e.Terminal = 3, "01a20359-6edf-7d10-8b7e-0c1f2a3b4c64", after(3_722_463).Add(301_030*time.Nanosecond), true
+	e.Action, e.Human = messages.ActionDeleteComplete, "✅ Worker deleted: worker-abc123 (PID: 12345, 3 processes, SIGTERM, 84 ms)"
+	e.Fields = messages.Fields{PID: 12345, TookMS: 84, ExitCode: new(0), Signal: "SIGTERM", Processes: 3}
+	return e
+}
+
+func readyWorker() messages.Worker {
+	return messages.Worker{
+		WorkerID: workerID, JobID: jobID, PID: 12345, State: messages.StateReady, Model: model, Device: "cuda:0", Port: 9001,
+		Worker: "cuda-llm-worker-rbee", WorkerType: cudaType, Version: "0.1.0", BinaryPath: cudaBin, StartedAt: started,
+		UptimeMS: 3_722_374, RSSBytes: 2_147_483_648, CPUMS: 184_020, Threads: 41, Processes: 3, LogPath: logPath,
+	}
+}
+
+func exitedWorker() messages.Worker {
+	failure := outOfMemory()
+	return messages.Worker{
+		WorkerID: "worker-abc124", JobID: jobID, PID: 12399, State: messages.StateExited, Model: model, Device: "cpu", Port: 9002,
+		Worker: "cpu-llm-worker-rbee", WorkerType: "CpuLlm", Version: "0.1.0", BinaryPath: failure.Command[0], StartedAt: started,
+		EndedAt: started.Add(4_217 * time.Millisecond), UptimeMS: failure.LivedMS, LogPath: failure.LogPath, ExitCode: failure.ExitCode,
+		Signal: failure.Signal, Failure: failure,
+	}
+}
+
+// endedWorker is a worker that served and then ended by itself.
+func endedWorker() messages.Worker {
+	w := readyWorker()
+	w.State, w.ExitCode, w.EndedAt, w.UptimeMS = messages.StateExited, new(1), after(3_723_453), 3_723_450
+	w.RSSBytes, w.CPUMS, w.Threads, w.Processes = 0, 0, 0, 0
+	return w
+}
+
+// outOfMemory is a failure of which all is known that can be.
+func outOfMemory() *messages.Error {
+	const log = "/var/log/rbee/worker-abc124." + jobID + ".log"
+	return &messages.Error{
+		Code: messages.WorkerExited, Signal: "SIGKILL", OOMKilled: true, LivedMS: 4_217, LogPath: log,
+		Message: "cpu-llm-worker-rbee was ended by SIGKILL after 4.217s: the kernel ended it because memory ran out; its last output: loading shard 3 of 4",
+		LogTail: []string{"loading shard 1 of 4", "loading shard 2 of 4", "loading shard 3 of 4"},
+		Command: []string{
+			catalog + "/cpu-llm-worker-rbee-v0.1.0-linux/cpu-llm-worker-rbee", "--worker-id", "worker-abc124", "--model", model, "--device", "cpu",
+			"--port", "9002", "--queen-url", queenURL,
+		},
+	}
 }
 
 // failedEvent is the last event of a job that failed.

@@ -1,6 +1,7 @@
 package messages_test
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -33,15 +34,15 @@ type rule func(*jsonschema.Schema)
 func schemas(tb testing.TB) map[string]*jsonschema.Schema {
 	tb.Helper()
 	job := build[messages.Job](tb, "A job, as a queen sends it to a hive. The hive takes nothing else: no other field, none twice, none null.", map[string]rule{
-		"operation": orNothing(tb, "Operation"), "job_id": matches(openIDPattern), "hive_id": matches(openIDPattern),
+		"operation": oneOf(string(messages.WorkerSpawn), ""), "job_id": matches(openIDPattern), "hive_id": matches(openIDPattern),
 		"model": text(modelPattern, 1024), "device": text(textPattern, 64), "worker_id": matches(openIDPattern), "worker": matches(workerPattern),
 		"version": matches(versionPattern), "port": between(0, 65535), "queen_url": text(urlPattern, 2048), "wait": orNothing(tb, "Wait"),
 		"ready_timeout_ms": between(0, float64(messages.MaxReadyTimeout.Milliseconds())),
 	})
 	job.Required = []string{"model", "device"}
 	job.Properties["device"].MinLength = new(1)
-	job.AdditionalProperties = &jsonschema.Schema{Not: &jsonschema.Schema{}}
-	return map[string]*jsonschema.Schema{
+	job.AdditionalProperties = nothing()
+	all := map[string]*jsonschema.Schema{
 		"job": job,
 		"result": build[messages.Result](tb, "The answer to a job whose worker runs. "+open, map[string]rule{
 			"job_id": matches(idPattern), "hive_id": matches(idPattern), "worker_id": matches(idPattern), "pid": between(1, maxPID),
@@ -64,9 +65,79 @@ func schemas(tb testing.TB) map[string]*jsonschema.Schema {
 			"worker.version": text(textPattern, 1024), "worker.host": text(textPattern, 1024),
 		}),
 	}
+	maps.Copy(all, requestSchemas(tb))
+	maps.Copy(all, answerSchemas(tb))
+	return all
 }
 
+// requestSchemas returns the schemas of the requests other than a job.
+func requestSchemas(tb testing.TB) map[string]*jsonschema.Schema {
+	tb.Helper()
+	return map[string]*jsonschema.Schema{
+		"list": ask[messages.ListRequest](tb, "A request for a hive's workers. "+closed, messages.WorkerList, map[string]rule{
+			"after": matches(openIDPattern),
+		}),
+		"get": ask[messages.GetRequest](tb, "A request for one worker. "+closed, messages.WorkerGet, map[string]rule{
+			"worker_id": matches(idPattern),
+		}),
+		"delete": ask[messages.DeleteJob](tb, "A job that ends a worker. "+closed, messages.WorkerDelete, map[string]rule{
+			"job_id": matches(openIDPattern), "worker_id": matches(idPattern), "pid": zeroOr(2, maxPID),
+			"grace_ms": between(0, float64(messages.MaxGrace.Milliseconds())),
+		}),
+		"logs": ask[messages.LogsRequest](tb, "A request for a part of a worker's log. "+closed, messages.WorkerLogs, map[string]rule{
+			"worker_id": matches(idPattern), "tail": between(0, messages.MaxTail), "from": atLeast(0), "limit": between(0, messages.MaxLogRange),
+		}),
+		"status": ask[messages.StatusRequest](tb, "A request for how a hive is. "+closed, messages.HiveStatus, nil),
+	}
+}
+
+// answerSchemas returns the schemas of the answers to those requests.
+func answerSchemas(tb testing.TB) map[string]*jsonschema.Schema {
+	tb.Helper()
+	worker := func(path string, rules map[string]rule) map[string]rule {
+		maps.Copy(rules, map[string]rule{
+			path + "worker_id": matches(idPattern), path + "job_id": matches(openIDPattern), path + "pid": between(0, maxPID),
+			path + "state": oneOf(constants(tb, "State")...), path + "port": between(0, 65535), path + "worker_type": oneOf(append(workerTypes, "")...),
+			path + "uptime_ms": atLeast(0), path + "rss_bytes": atLeast(1), path + "cpu_ms": atLeast(1), path + "threads": atLeast(1),
+			path + "processes": atLeast(1),
+		})
+		return withError(tb, path+"failure.", rules)
+	}
+	return map[string]*jsonschema.Schema{
+		"workers": build[messages.WorkerPage](tb, "The answer to a request for a hive's workers. "+open, worker("workers.", map[string]rule{
+			"hive_id": matches(idPattern), "next": matches(openIDPattern),
+		})),
+		"worker": build[messages.WorkerAnswer](tb, "The answer to a request for one worker. "+open, worker("worker.", map[string]rule{
+			"hive_id": matches(idPattern),
+		})),
+		"deleted": build[messages.Deleted](tb, "The answer to a job whose worker is gone. "+open, map[string]rule{
+			"job_id": matches(idPattern), "hive_id": matches(idPattern), "worker_id": matches(idPattern), "pid": between(1, maxPID),
+			"signal": oneOf("SIGTERM", "SIGKILL"), "took_ms": atLeast(0), "processes": atLeast(1),
+		}),
+		"log": build[messages.Logs](tb, "The answer to a request for a part of a worker's log. "+open, map[string]rule{
+			"hive_id": matches(idPattern), "worker_id": matches(idPattern), "size": atLeast(0), "start": atLeast(0), "from": atLeast(0),
+			"next": atLeast(0), "missed": atLeast(1), "state": oneOf(constants(tb, "State")...),
+		}),
+		"hive": build[messages.HiveInfo](tb, "The answer to a request for how a hive is. "+open, map[string]rule{
+			"hive_id": matches(idPattern), "workers": atLeast(0), "jobs_running": atLeast(0), "jobs_waiting": atLeast(0),
+		}),
+	}
+}
+
+// ask builds the schema of a request of an operation, which allows no other fields.
+func ask[T any](tb testing.TB, description string, op messages.Operation, rules map[string]rule) *jsonschema.Schema {
+	tb.Helper()
+	own := map[string]rule{"operation": oneOf(string(op), ""), "hive_id": matches(openIDPattern)}
+	maps.Copy(own, rules)
+	schema := build[T](tb, description, own)
+	schema.AdditionalProperties = nothing()
+	return schema
+}
+
+func nothing() *jsonschema.Schema { return &jsonschema.Schema{Not: &jsonschema.Schema{}} }
+
 const (
+	closed = "A hive takes nothing else: no other field, none twice, none null."
 	open   = "Whoever reads it passes over fields and words that a newer program added."
 	maxPID = 1<<31 - 1
 )
@@ -96,6 +167,9 @@ func build[T any](tb testing.TB, description string, rules map[string]rule) *jso
 	for path, apply := range rules {
 		field := schema
 		for name := range strings.SplitSeq(path, ".") {
+			if field.Items != nil {
+				field = field.Items
+			}
 			require.Contains(tb, field.Properties, name, path)
 			field = field.Properties[name]
 		}
@@ -115,6 +189,9 @@ func soften(schema *jsonschema.Schema) {
 	for _, field := range schema.Properties {
 		soften(field)
 	}
+	if schema.Items != nil {
+		soften(schema.Items)
+	}
 }
 
 func matches(pattern string) rule {
@@ -127,6 +204,13 @@ func text(pattern string, longest int) rule {
 
 func between(least, most float64) rule {
 	return func(s *jsonschema.Schema) { s.Minimum, s.Maximum = new(least), new(most) }
+}
+
+// zeroOr allows 0 and what is between two numbers.
+func zeroOr(least, most float64) rule {
+	return func(s *jsonschema.Schema) {
+		s.AnyOf = []*jsonschema.Schema{{Minimum: new(0.0), Maximum: new(0.0)}, {Minimum: new(least), Maximum: new(most)}}
+	}
 }
 
 func atLeast(least float64) rule {

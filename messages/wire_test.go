@@ -49,7 +49,10 @@ func TestTheWirePageTellsEveryField(t *testing.T) {
 	for heading, message := range map[string]any{
 		"## Job": messages.Job{}, "## Result": messages.Result{}, "## Failure": messages.Failure{}, "The fields of `error`:": messages.Error{},
 		"## Event": messages.Event{}, "All of `fields` are optional": messages.Fields{}, "## Heartbeat": messages.Heartbeat{},
-		"The fields of `worker`:": messages.WorkerInfo{},
+		"The fields of `worker`:": messages.WorkerInfo{}, "### worker_list": messages.ListRequest{}, "### worker_get": messages.GetRequest{},
+		"### worker_delete": messages.DeleteJob{}, "### worker_logs": messages.LogsRequest{}, "### hive_status": messages.StatusRequest{},
+		"A page of workers:": messages.WorkerPage{}, "The fields of a worker:": messages.Worker{}, "One worker:": messages.WorkerAnswer{},
+		"A deleted worker:": messages.Deleted{}, "A part of a log:": messages.Logs{}, "A hive:": messages.HiveInfo{},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			t.Parallel()
@@ -92,17 +95,25 @@ func TestTheWirePageTellsEverySubject(t *testing.T) {
 	}, keys(table(t, "## Subjects")))
 }
 
-func TestTheRequestsOnTheWirePageAreJobs(t *testing.T) {
+func TestTheRequestsOnTheWirePageAreTaken(t *testing.T) {
 	t.Parallel()
-	requests := natsRequest.FindAllStringSubmatch(wire(t), -1)
-	require.NotEmpty(t, requests)
-	for _, request := range requests {
+	lines := natsRequest.FindAllStringSubmatch(wire(t), -1)
+	asked := map[messages.Operation]bool{}
+	for _, request := range lines {
 		var s messages.Subjects
 		op := s.Operation(request[1])
 		require.Equal(t, s.Request("gpu-1", op), request[1])
-		_, err := messages.DecodeJob([]byte(request[2]), op)
+		decode := reads(messages.DecodeJob)
+		for _, k := range requests() {
+			if k.op == op {
+				decode = k.decode
+			}
+		}
+		_, err := decode([]byte(request[2]), op)
 		require.NoError(t, err)
+		asked[op] = true
 	}
+	require.Len(t, asked, len(messages.Operations), "an example of each operation")
 }
 
 func TestTheLimitsOnTheWirePage(t *testing.T) {
@@ -112,6 +123,10 @@ func TestTheLimitsOnTheWirePage(t *testing.T) {
 		fmt.Sprintf("%d bytes", messages.MaxPayload),
 		fmt.Sprintf("1 to %d of", messages.MaxID),
 		fmt.Sprintf("milliseconds, ≤ %d", messages.MaxReadyTimeout.Milliseconds()),
+		fmt.Sprintf("milliseconds, ≤ %d", messages.MaxGrace.Milliseconds()),
+		fmt.Sprintf("0 to %d", messages.MaxTail),
+		fmt.Sprintf("bytes, ≤ %d", messages.MaxLogRange),
+		fmt.Sprintf("%d lines", messages.DefaultTail),
 		fmt.Sprintf("every %.0f seconds", messages.HeartbeatInterval.Seconds()),
 		"POST <queen_url>" + messages.HeartbeatPath,
 		"`" + messages.DefaultPrefix + "` is the default prefix",
