@@ -14,10 +14,12 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// endAtOnce has a program with the race detector exit like any other, and not a second later.
+const endAtOnce = "GORACE=atexit_sleep_ms=0"
 
 // playTree is a worker, or a process below one, that does what its words say, in turn. "wait" waits for SIGTERM and ends.
 //
@@ -47,7 +49,7 @@ func playTree(script string) int {
 			}
 			defer func() { _ = listener.Close() }()
 		case "headless":
-			endFirstThread()
+			endFirstThread(stop)
 		case "say":
 			fmt.Println("here", arg, os.Getpid())
 		case "spin":
@@ -75,7 +77,7 @@ func playTree(script string) int {
 func begin(verb, script string) {
 	script = strings.NewReplacer(",", " ", ";", ",").Replace(script)
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = []string{playAs + "=tree " + script}
+	cmd.Env = []string{playAs + "=tree " + script, endAtOnce}
 	if verb != "anonymous" {
 		for _, entry := range os.Environ() {
 			if strings.HasPrefix(entry, "TREE_TEST_") {
@@ -119,22 +121,19 @@ func rewriteTitle() {
 	}
 }
 
+// onFirstThread has the main goroutine stay on the first thread of a process that will end it.
+var onFirstThread = func() bool {
+	headless := strings.Contains(os.Getenv(playAs), "headless")
+	if headless {
+		runtime.LockOSThread()
+	}
+	return headless
+}()
+
 // endFirstThread ends the first thread of the process, while the others go on: it then looks like a zombie.
-func endFirstThread() {
-	for {
-		ended := make(chan struct{})
-		go func() {
-			runtime.LockOSThread() // and never unlocked: each goroutine has another thread
-			if unix.Gettid() != os.Getpid() {
-				close(ended)
-				select {}
-			}
-			_, _, _ = syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
-		}()
-		select {
-		case <-ended:
-		case <-time.After(100 * time.Millisecond):
-			return
-		}
+func endFirstThread(stop <-chan os.Signal) {
+	go func() { <-stop; os.Exit(0) }()
+	if onFirstThread {
+		_, _, _ = syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
 	}
 }

@@ -44,7 +44,7 @@ func (m machine) plant(t *testing.T, worker, script string, names ...string) *tr
 	cmd := m.command(t, "tree "+script)
 	cmd.LogPath = tr.log
 	tr.Tree = process.Tree{Worker: worker, Port: port.Number, Env: []string{"TREE_TEST_RUN=" + m.dir, "TREE_TEST_WORKER=" + worker}}
-	cmd.Env = append(cmd.Env, append(tr.Env, "TREE_TEST_PORT="+strconv.Itoa(port.Number))...)
+	cmd.Env = append(cmd.Env, append(tr.Env, endAtOnce, "TREE_TEST_PORT="+strconv.Itoa(port.Number))...)
 	require.NoError(t, claim.Prepare(map[string]string{"worker": worker}))
 	p, err := process.Start(cmd, claim, port)
 	require.NoError(t, err)
@@ -279,7 +279,7 @@ func TestEndSignalsNobodyElse(t *testing.T) {
 	require.True(t, innocent.lives("child"))
 }
 
-func identityOf(t *testing.T, pid int, boot string) process.Identity {
+func identityOf(t testing.TB, pid int, boot string) process.Identity {
 	t.Helper()
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	require.NoError(t, err)
