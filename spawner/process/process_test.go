@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 func play(as string) int {
 	time.AfterFunc(2*time.Minute, func() { os.Exit(1) }) // should the test be killed before it can end its workers
 	fmt.Println("hello", as)
+	if script, ok := strings.CutPrefix(as, "tree "); ok {
+		return playTree(script)
+	}
 	switch as {
 	case "exit-3":
 		return 3

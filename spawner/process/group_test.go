@@ -1,0 +1,183 @@
+//go:build linux
+
+package process_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// makeGroup makes a control group for one test, or requires that the system says why it has none and returns nil.
+func makeGroup(tb testing.TB, name string) *process.Group {
+	tb.Helper()
+	groups, err := process.OpenGroups()
+	var group *process.Group
+	if err == nil {
+		group, err = groups.Make(fmt.Sprintf("hive-test-%d-%s", os.Getpid(), name))
+	}
+	if err != nil {
+		require.ErrorIs(tb, err, errors.ErrUnsupported)
+		tb.Log("no control group here:", err)
+		return nil
+	}
+	tb.Cleanup(func() {
+		_ = group.Kill()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		require.NoError(tb, group.Remove(ctx))
+		require.NoError(tb, group.Close())
+	})
+	return group
+}
+
+// Only its control group tells that a daemon without lock, parent, session and environment was a worker's.
+func TestEndOfAGroup(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	group := makeGroup(t, "end")
+	if group == nil {
+		return
+	}
+	tr := &tree{m: m, log: filepath.Join(m.dir, "w1.log"), pidfds: make(map[string]int), pids: make(map[string]int)}
+	log, err := os.Create(tr.log)
+	require.NoError(t, err)
+	defer func() { _ = log.Close() }()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self)
+	cmd.Stdout = log
+	cmd.Env = []string{playAs + "=tree bare=anonymous=say=daemon;wait,say=parent,wait say=leader wait", endAtOnce}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: group.FD()}
+	require.NoError(t, cmd.Start())
+	waited := make(chan error, 1)
+	go func() { waited <- cmd.Wait() }()
+	for _, name := range []string{"leader", "parent", "daemon"} {
+		tr.await(t, name)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	require.NoError(t, err)
+	tr.Tree = process.Tree{Leader: identityOf(t, tr.pids["leader"], string(boot[:len(boot)-1])), Worker: "w1", Group: group}
+	require.NoError(t, unix.PidfdSendSignal(tr.pidfds["parent"], unix.SIGKILL, nil, 0))
+	tr.awaitOrphan(t, "daemon", "parent")
+
+	groups, err := process.OpenGroups()
+	require.NoError(t, err)
+	_, err = groups.Make(filepath.Base(groupPath(t, tr.pids["leader"])))
+	require.ErrorIs(t, err, process.ErrHeld)
+
+	ending, err := m.run.End(t.Context(), tr.Tree, process.EndConfig{})
+	require.NoError(t, err)
+	require.Equal(t, process.Ending{Signal: "SIGTERM", Processes: 2, Took: ending.Took}, ending)
+	tr.requireDead(t)
+	require.NoError(t, <-waited)
+}
+
+func groupPath(t *testing.T, pid int) string {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	require.NoError(t, err)
+	_, after, ok := strings.Cut(string(data), "0::")
+	require.True(t, ok)
+	path, _, _ := strings.Cut(after, "\n")
+	return path
+}
+
+func TestGroupIsKilledAndRemoved(t *testing.T) {
+	t.Parallel()
+	group := makeGroup(t, "kill")
+	if group == nil {
+		return
+	}
+	cmd := exec.Command("sleep", "60")
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: group.FD()}
+	require.NoError(t, cmd.Start())
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, group.Remove(ctx), context.DeadlineExceeded, "somebody is in it")
+	if err := group.Kill(); err != nil {
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		require.NoError(t, cmd.Process.Kill())
+	}
+	var exit *exec.ExitError
+	require.ErrorAs(t, cmd.Wait(), &exit)
+	require.NoError(t, group.Remove(t.Context()))
+	require.NoError(t, group.Remove(t.Context()), "twice is once")
+	if _, err := group.OOMKills(); err != nil {
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+	}
+}
+
+func TestGroupsRefuseNamesThatLeadElsewhere(t *testing.T) {
+	t.Parallel()
+	groups, err := process.OpenGroups()
+	if err != nil {
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		return
+	}
+	for _, name := range []string{"", ".", "..", "a/b", "/", "cgroup.procs", "../x"} {
+		_, err := groups.Make(name)
+		require.ErrorContains(t, err, "control group", name)
+		require.NotErrorIs(t, err, fs.ErrNotExist)
+	}
+	_, err = groups.Open("hive-test-nobody")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+}
+
+// What it costs to have a process begin in a control group, against a start without one, and with a group made and removed
+// for each.
+func BenchmarkStartInGroup(b *testing.B) {
+	group := makeGroup(b, "bench")
+	b.Run("without", func(b *testing.B) { benchmarkStart(b, func() *process.Group { return nil }) })
+	if group == nil {
+		return
+	}
+	b.Run("the same group", func(b *testing.B) { benchmarkStart(b, func() *process.Group { return group }) })
+	b.Run("a group each", func(b *testing.B) {
+		groups, err := process.OpenGroups()
+		require.NoError(b, err)
+		n := 0
+		var last *process.Group
+		benchmarkStart(b, func() *process.Group {
+			if last != nil {
+				b.StopTimer()
+				require.NoError(b, last.Remove(b.Context()))
+				require.NoError(b, last.Close())
+				b.StartTimer()
+			}
+			n++
+			last, err = groups.Make(fmt.Sprintf("hive-test-%d-bench-%d", os.Getpid(), n))
+			require.NoError(b, err)
+			return last
+		})
+		require.NoError(b, last.Remove(context.Background()))
+	})
+}
+
+func benchmarkStart(b *testing.B, next func() *process.Group) {
+	for b.Loop() {
+		attr := &syscall.SysProcAttr{Setsid: true}
+		if group := next(); group != nil {
+			attr.UseCgroupFD, attr.CgroupFD = true, group.FD()
+		}
+		pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Sys: attr})
+		require.NoError(b, err)
+		b.StopTimer()
+		_, err = syscall.Wait4(pid, nil, 0, nil)
+		require.NoError(b, err)
+		b.StartTimer()
+	}
+}

@@ -1,0 +1,64 @@
+//go:build !linux
+
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+)
+
+// errNoTree is what this system answers: a record holds no start time here, so that a pid in it could be anybody's by now.
+var errNoTree = fmt.Errorf("finding and ending the processes of a worker on %s, where nothing proves that a pid still means it: %w",
+	runtime.GOOS, errors.ErrUnsupported)
+
+// Members returns errors.ErrUnsupported.
+func (d *RunDir) Members(Tree) ([]Identity, error) { return nil, errNoTree }
+
+// End returns errors.ErrUnsupported.
+func (d *RunDir) End(context.Context, Tree, EndConfig) (Ending, error) { return Ending{}, errNoTree }
+
+// Snapshot is the process table of the machine at one moment; this system does not show it.
+type Snapshot struct{}
+
+// Take returns errors.ErrUnsupported.
+func (s *Snapshot) Take() error { return errNoTree }
+
+// Members returns nil.
+func (s *Snapshot) Members(Identity) []Identity { return nil }
+
+// Usage returns zero.
+func (s *Snapshot) Usage(Identity) Usage { return Usage{} }
+
+// Groups makes control groups (cgroup v2); there are none on this system.
+type Groups struct{}
+
+// Group is the control group of one worker.
+type Group struct{}
+
+var errNoGroups = fmt.Errorf("control groups on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+
+// OpenGroups returns errors.ErrUnsupported.
+func OpenGroups() (*Groups, error) { return nil, errNoGroups }
+
+// Make returns errors.ErrUnsupported.
+func (g *Groups) Make(string) (*Group, error) { return nil, errNoGroups }
+
+// Open returns errors.ErrUnsupported.
+func (g *Groups) Open(string) (*Group, error) { return nil, errNoGroups }
+
+// FD returns -1.
+func (g *Group) FD() int { return -1 }
+
+// Close does nothing.
+func (g *Group) Close() error { return nil }
+
+// Kill returns errors.ErrUnsupported.
+func (g *Group) Kill() error { return errNoGroups }
+
+// Remove returns errors.ErrUnsupported.
+func (g *Group) Remove(context.Context) error { return errNoGroups }
+
+// OOMKills returns errors.ErrUnsupported.
+func (g *Group) OOMKills() (int, error) { return 0, errNoGroups }
