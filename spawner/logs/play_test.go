@@ -3,6 +3,7 @@ package logs
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,14 +31,24 @@ func numbered(writer string, number int) string {
 	return fmt.Sprintf("%s %09d %s", writer, number, strings.Repeat("·", (lineWidth-13)/2)+" ")[:lineWidth-1]
 }
 
-// play prints numbered lines as fast as it can. Each write is of whole lines, as those of several writers on one file have to be.
+// finalLines is how many of its lines a worker prints last of all.
+const finalLines = 1000
+
+// play prints numbered lines as fast as it can, and the last of them once its stdin ends. Each write is of whole lines, as those of
+// several writers on one file have to be.
 func play(writer, count string) int {
 	lines, err := strconv.Atoi(count)
 	if err != nil {
 		return 2
 	}
-	out := bufio.NewWriterSize(os.Stdout, 1000*lineWidth)
+	out := bufio.NewWriterSize(os.Stdout, finalLines*lineWidth)
 	for i := range lines {
+		if i == lines-finalLines {
+			if out.Flush() != nil {
+				return 1
+			}
+			_, _ = io.Copy(io.Discard, os.Stdin)
+		}
 		if _, err := out.WriteString(numbered(writer, i) + "\n"); err != nil {
 			return 1 // what a worker would die of
 		}
@@ -48,8 +59,14 @@ func play(writer, count string) int {
 	return 0
 }
 
-// printing starts a worker that prints to the log, and returns where its end is told.
-func printing(t *testing.T, path, writer string, lines int) <-chan error {
+// printer is a worker that prints to a log.
+type printer struct {
+	finish func()     // lets it print the last of its lines
+	ended  chan error // gets its end
+}
+
+// printing starts a worker that prints so many lines to the log.
+func printing(t *testing.T, path, writer string, lines int) printer {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	require.NoError(t, err)
@@ -57,19 +74,21 @@ func printing(t *testing.T, path, writer string, lines int) <-chan error {
 	require.NoError(t, err)
 	cmd := exec.Command(self, "print", writer, strconv.Itoa(lines))
 	cmd.Stdout, cmd.Stderr = file, file
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	require.NoError(t, file.Close())
-	ended := make(chan error, 1)
+	p := printer{finish: func() { _ = stdin.Close() }, ended: make(chan error, 1)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		ended <- cmd.Wait()
+		p.ended <- cmd.Wait()
 	}()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		<-done
 	})
-	return ended
+	return p
 }
 
 // write makes a log of the text and returns its path.
