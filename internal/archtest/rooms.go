@@ -28,6 +28,7 @@ func Rooms() map[string][]string {
 		"spawner/binary":  {"std", sys},
 		"spawner/catalog": {"std", "spawner/binary", semver},
 		"spawner/devtree": {"std", "spawner/binary", toml},
+		"spawner/logs":    {"std", sys},
 		"spawner/process": {"std", sys},
 
 		"consumer": {"std", "messages", natsGo},

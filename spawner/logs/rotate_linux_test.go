@@ -1,0 +1,422 @@
+package logs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+	"pgregory.net/rapid"
+)
+
+// onDisk returns the size of a log and how much of it takes place on the disk.
+func onDisk(t require.TestingT, path string) (size, disk int64) {
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	return info.Size(), info.Sys().(*syscall.Stat_t).Blocks * 512
+}
+
+// slack is what a file may take on the disk besides what it keeps: the rest of a block at both ends, and what a file
+// system needs to find them.
+const slack = 128 << 10
+
+func TestRotate(t *testing.T) {
+	t.Parallel()
+	text := some(5 * minSegment)
+	path := write(t, text)
+	freed, err := Rotate(path, small)
+	require.NoError(t, err)
+
+	all, err := Range(path, 0, MaxLimit, false)
+	require.NoError(t, err)
+	require.Equal(t, freed, all.Start)
+	require.Equal(t, []int64{all.Start, all.Start, int64(len(text))}, []int64{all.From, all.Missed, all.Size})
+	require.LessOrEqual(t, all.Start, int64(3*minSegment))
+	require.Greater(t, all.Start, int64(3*minSegment-2*lineWidth))
+	require.Zero(t, all.Start%lineWidth, "a line begins there")
+	require.Equal(t, strings.TrimSpace(text[all.Start:all.Start+lineWidth]), strings.TrimSpace(all.Lines[0]))
+	require.False(t, all.Inside)
+
+	size, disk := onDisk(t, path)
+	require.Equal(t, int64(len(text)), size, "the size stays")
+	require.LessOrEqual(t, disk, size-all.Start+slack)
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.True(t, text[all.Start:] == string(data[all.Start:]), "what is kept is as it was")
+	require.Empty(t, strings.Trim(string(data[:all.Start]), "\x00"), "the rest reads as zeros")
+
+	again, err := Rotate(path, small)
+	require.NoError(t, err)
+	require.Zero(t, again, "there is nothing more to do")
+	extend(t, path, text[:minSegment])
+	again, err = Rotate(path, small)
+	require.NoError(t, err)
+	require.InDelta(t, minSegment, again, 2*lineWidth, "the next segment")
+	next, err := Range(path, all.Next, 0, false)
+	require.NoError(t, err)
+	require.Zero(t, next.Missed, "a reader who is further misses nothing")
+}
+
+func TestALogWithinThePolicyIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	path := write(t, some(3 * minSegment)[:3*minSegment])
+	freed, err := Rotate(path, small)
+	require.NoError(t, err)
+	require.Zero(t, freed)
+	chunk, err := Range(path, 0, 0, false)
+	require.NoError(t, err)
+	require.Zero(t, chunk.Start)
+}
+
+func TestRotateALineWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	path := write(t, strings.Repeat("x", 5*minSegment)+"\nnext\n")
+	_, err := Rotate(path, small)
+	require.NoError(t, err)
+	chunk, err := Range(path, 0, 0, false)
+	require.NoError(t, err)
+	require.Equal(t, int64(3*minSegment), chunk.Start)
+	require.Equal(t, chunk.Start, chunk.Missed)
+	require.True(t, chunk.Inside)
+	require.Len(t, chunk.Lines[0], MaxLine)
+	chunk, err = Range(path, 0, MaxLimit, false)
+	require.NoError(t, err)
+	require.True(t, chunk.Inside, "its end is not within the limit")
+
+	extend(t, path, strings.Repeat("y\n", minSegment/2))
+	_, err = Rotate(path, small)
+	require.NoError(t, err)
+	chunk, err = Tail(path, 0, MaxLines, MaxLimit)
+	require.NoError(t, err)
+	require.Equal(t, "y", chunk.Lines[0])
+
+	path = write(t, strings.Repeat("x", 3*minSegment+lookBack)+"\n"+some(2*minSegment))
+	_, err = Rotate(path, small)
+	require.NoError(t, err)
+	chunk, err = Range(path, 0, MaxLimit, false)
+	require.NoError(t, err)
+	require.Equal(t, int64(3*minSegment), chunk.Start)
+	require.Equal(t, int64(3*minSegment+lookBack+1), chunk.From, "the first whole line")
+	require.Equal(t, chunk.From, chunk.Missed)
+	require.Equal(t, Clean([]byte(numbered("w", 0))), chunk.Lines[0])
+	require.False(t, chunk.Inside)
+}
+
+func TestRotateZeros(t *testing.T) {
+	t.Parallel()
+	path := write(t, strings.Repeat("\x00", 20<<20))
+	_, err := Rotate(path, small)
+	require.NoError(t, err)
+	size, disk := onDisk(t, path)
+	require.LessOrEqual(t, disk, int64(3*minSegment+slack))
+	var next int64
+	for next < size {
+		chunk, err := Range(path, next, MaxLimit, true)
+		require.NoError(t, err)
+		require.Greater(t, chunk.Next, next)
+		next = chunk.Next
+	}
+}
+
+// TestRotateAnything rotates logs of all kinds while they grow: what is kept is the end of what was written, and begins with a line.
+func TestRotateAnything(t *testing.T) {
+	t.Parallel()
+	path := write(t, "")
+	rapid.Check(t, func(rt *rapid.T) {
+		require.NoError(rt, os.WriteFile(path, nil, 0o600))
+		var text strings.Builder
+		var freed int64
+		for range rapid.IntRange(1, 4).Draw(rt, "rounds") {
+			width := rapid.IntRange(1, 2*lookBack).Draw(rt, "width")
+			more := strings.Repeat(strings.Repeat("x", width-1)+"\n", 1+rapid.IntRange(0, 3*minSegment).Draw(rt, "bytes")/width)
+			extend(t, path, more)
+			text.WriteString(more)
+			n, err := Rotate(path, small)
+			require.NoError(rt, err)
+			freed += n
+		}
+		chunk, err := Range(path, 0, MaxLimit, true)
+		require.NoError(rt, err)
+		require.Equal(rt, freed, chunk.Start)
+		require.GreaterOrEqual(rt, chunk.From, chunk.Start)
+		require.LessOrEqual(rt, chunk.Size-chunk.Start, small.keep()+lookBack)
+		if freed > 0 {
+			require.GreaterOrEqual(rt, chunk.Size-chunk.Start, small.keep()-small.SegmentSize)
+		}
+		data, err := os.ReadFile(path)
+		require.NoError(rt, err)
+		require.True(rt, text.String()[chunk.Start:] == string(data[chunk.Start:]))
+		if chunk.From > 0 {
+			require.Equal(rt, byte('\n'), text.String()[chunk.From-1], "a line begins there")
+		}
+		_, disk := onDisk(rt, path)
+		require.LessOrEqual(rt, disk, chunk.Size-chunk.Start+slack)
+	})
+}
+
+func TestRotateAll(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	large := []byte(some(5 * minSegment))
+	put := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		return path
+	}
+	put("a.log", large)
+	put("b.log", large)
+	put("small.log", []byte("one\n"))
+	put("empty.log", nil)
+	other := put("other.txt", large)
+	require.NoError(t, os.Symlink(other, filepath.Join(dir, "symlink.log")))
+	require.NoError(t, os.Link(other, filepath.Join(dir, "hardlink.log")))
+	require.NoError(t, unix.Mkfifo(filepath.Join(dir, "pipe.log"), 0o600))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "dir.log"), 0o700))
+	done, err := RotateAll(dir, small)
+	require.NoError(t, err)
+	require.Equal(t, 2, done.Rotated)
+	require.InDelta(t, 2*2*minSegment, done.Freed, 2*minSegment+4*lineWidth)
+	var reasons []string
+	for _, skipped := range done.Skipped {
+		var refused *NotLogError
+		require.ErrorAs(t, skipped, &refused)
+		reasons = append(reasons, filepath.Base(refused.Path)+" "+refused.Reason)
+	}
+	require.Equal(t, []string{
+		"dir.log is a directory", "hardlink.log has 2 names (hard links)",
+		"pipe.log is not a regular file (prw-------)", "symlink.log is a symbolic link",
+	}, reasons)
+	_, disk := onDisk(t, other)
+	require.GreaterOrEqual(t, disk, int64(len(large)), "nothing else was freed")
+
+	done, err = RotateAll(dir, small)
+	require.NoError(t, err)
+	require.Zero(t, done.Rotated)
+	_, err = RotateAll(filepath.Join(dir, "none"), small)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// TestRotateBehindWriters rotates a log as often as it can while workers write to it as fast as they can.
+func TestRotateBehindWriters(t *testing.T) {
+	for _, writers := range []int{1, 4} {
+		t.Run(fmt.Sprint(writers), func(t *testing.T) {
+			const lines = 400_000
+			path := write(t, "")
+			var printers []printer
+			for i := range writers {
+				printers = append(printers, printing(t, path, string(rune('a'+i)), lines/writers))
+			}
+			rotations := 0
+			rotate := func() int64 {
+				freed, err := Rotate(path, small)
+				require.NoError(t, err)
+				if freed > 0 {
+					rotations++
+				}
+				size, _ := onDisk(t, path)
+				checkDisk(t, path)
+				return size
+			}
+			late := time.Now().Add(time.Minute)
+			for size := int64(0); size < int64((lines-writers*finalLines)*lineWidth); size = rotate() {
+				require.True(t, time.Now().Before(late), "the workers go on")
+			}
+			for _, p := range printers {
+				p.finish()
+			}
+			for _, p := range printers {
+				for running := true; running; rotate() {
+					select {
+					case err := <-p.ended:
+						require.NoError(t, err, "the worker does not notice")
+						running = false
+					default:
+					}
+				}
+			}
+			_, err := Rotate(path, small)
+			require.NoError(t, err)
+			size, disk := onDisk(t, path)
+			require.Equal(t, int64(lines*lineWidth), size, "all was written")
+			require.LessOrEqual(t, disk, small.keep()+2*slack)
+			require.Positive(t, rotations)
+
+			first, next := int64(-1), int64(0)
+			numbers := map[string]int{}
+			for {
+				chunk, err := Range(path, next, 0, true)
+				require.NoError(t, err)
+				if len(chunk.Lines) == 0 {
+					require.Equal(t, size, chunk.Next)
+					break
+				}
+				if first < 0 {
+					first = chunk.From
+					require.Equal(t, chunk.Start, first)
+					require.Zero(t, first%lineWidth, "it begins with a whole line")
+				} else {
+					require.Zero(t, chunk.Missed)
+				}
+				checkNumbered(t, chunk, numbers)
+				next = chunk.Next
+			}
+			require.Greater(t, size-first, small.keep()-small.SegmentSize, "it keeps as much as it should")
+			for writer, number := range numbers {
+				require.Equal(t, lines/writers, number, writer)
+			}
+			require.Len(t, numbers, writers)
+		})
+	}
+}
+
+// checkDisk checks that a log takes no more of the disk than what it keeps.
+func checkDisk(t *testing.T, path string) {
+	t.Helper()
+	chunk, err := Tail(path, 0, 1, 0)
+	require.NoError(t, err)
+	_, disk := onDisk(t, path)
+	size, _ := onDisk(t, path) // later: it may have grown before the disk was looked at
+	require.LessOrEqual(t, disk, size-chunk.Start+slack)
+}
+
+// checkNumbered checks that the lines of each writer follow each other, from whatever number on, and are whole. numbers holds the
+// next one of each.
+func checkNumbered(t *testing.T, chunk Chunk, numbers map[string]int) {
+	t.Helper()
+	for _, line := range chunk.Lines {
+		var writer string
+		var number int
+		_, err := fmt.Sscanf(line, "%1s %d ", &writer, &number)
+		require.NoError(t, err, line)
+		if line != Clean([]byte(numbered(writer, number))) {
+			require.Fail(t, "not whole", line)
+		}
+		if next, ok := numbers[writer]; ok && next != number {
+			require.Fail(t, "lost", "%s: %d instead of %d", writer, number, next)
+		}
+		numbers[writer] = number + 1
+	}
+}
+
+// TestFollow reads a log while a worker writes to it as fast as it can and it is rotated as often as possible: all is seen, or
+// counted as missed.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	const lines = 400_000
+	path := write(t, "")
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				stopped <- nil
+				return
+			default:
+			}
+			if _, err := Rotate(path, small); err != nil {
+				stopped <- err
+				return
+			}
+		}
+	}()
+	worker := printing(t, path, "w", lines)
+	worker.finish()
+	var next, seen, missed int64
+	number := map[string]int{}
+	ended := false
+	for {
+		if !ended {
+			select {
+			case err := <-worker.ended:
+				require.NoError(t, err)
+				ended = true
+			default:
+			}
+		}
+		chunk, err := Range(path, next, 0, ended)
+		require.NoError(t, err)
+		require.Equal(t, next+chunk.Missed, chunk.From)
+		seen, missed = seen+chunk.Next-chunk.From, missed+chunk.Missed
+		require.Zero(t, chunk.Missed%lineWidth, "whole lines are missed")
+		number["w"] += int(chunk.Missed / lineWidth)
+		checkNumbered(t, chunk, number)
+		next = chunk.Next
+		if ended && next == chunk.Size {
+			break
+		}
+	}
+	close(stop)
+	require.NoError(t, <-stopped)
+	require.Equal(t, int64(lines*lineWidth), seen+missed)
+	require.Positive(t, seen)
+	require.Equal(t, lines, number["w"])
+}
+
+func TestAFollowerIsToldWhatItMissed(t *testing.T) {
+	t.Parallel()
+	path := write(t, some(minSegment))
+	chunk, err := Range(path, 0, 0, false)
+	require.NoError(t, err)
+	extend(t, path, some(4*minSegment))
+	_, err = Rotate(path, small)
+	require.NoError(t, err)
+	after, err := Range(path, chunk.Next, 0, false)
+	require.NoError(t, err)
+	require.Equal(t, after.Start-chunk.Next, after.Missed)
+	require.Equal(t, after.Start, after.From)
+	require.Positive(t, after.Missed)
+}
+
+// BenchmarkWrite writes 64 MiB in pieces of 64 KiB; rotated, with a rotation behind it that frees as much. rotate-ns is how
+// long the rotations took of it, of which a writer would have waited a part.
+func BenchmarkWrite(b *testing.B) {
+	piece := []byte(some(64 << 10))
+	for _, name := range []string{"alone", "rotated"} {
+		b.Run(name, func(b *testing.B) {
+			path := write(b, "")
+			file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var rotating time.Duration
+			b.SetBytes(DefaultSegmentSize)
+			for b.Loop() {
+				if name == "alone" {
+					if err := os.Truncate(path, 0); err != nil { // or it would fill the disk
+						b.Fatal(err)
+					}
+				}
+				for range DefaultSegmentSize / (64 << 10) {
+					if _, err := file.Write(piece); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if name == "rotated" {
+					began := time.Now()
+					if _, err := Rotate(path, Policy{}); err != nil {
+						b.Fatal(err)
+					}
+					rotating += time.Since(began)
+				}
+			}
+			b.ReportMetric(float64(rotating.Nanoseconds())/float64(b.N), "rotate-ns/op")
+			_ = file.Close()
+		})
+	}
+}
+
+// BenchmarkRotateIdle rotates a log that was rotated before, as most are whenever they are looked at.
+func BenchmarkRotateIdle(b *testing.B) {
+	path := write(b, some(5*minSegment))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Rotate(path, small); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
