@@ -416,3 +416,20 @@ func TestUsageTellsTheTime(t *testing.T) {
 		return s.Take() == nil && s.Usage(tr.Leader).CPU >= 50*time.Millisecond
 	}, 20*time.Second, 5*time.Millisecond)
 }
+
+func TestKilledIsNotOutOfMemory(t *testing.T) {
+	t.Parallel()
+	tr := newMachine(t).plant(t, "w1", "say=leader wait", "leader")
+	require.NoError(t, unix.PidfdSendSignal(tr.pidfds["leader"], unix.SIGKILL, nil, 0))
+	<-tr.p.Done()
+	killed, known := process.OOMKilled(tr.Leader, tr.p.Exit().At)
+	require.False(t, killed)
+	if file, err := os.Open("/dev/kmsg"); err != nil {
+		require.False(t, known)
+	} else {
+		require.NoError(t, file.Close())
+	}
+	tr.Leader.BootID = "another"
+	_, known = process.OOMKilled(tr.Leader, time.Now())
+	require.False(t, known)
+}

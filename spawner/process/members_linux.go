@@ -46,7 +46,7 @@ type hunt struct {
 	run  *RunDir
 	tree Tree
 	snap Snapshot
-	buf  []byte
+	buf  []byte // for environments, whose first 128 kB are read
 
 	members []*member // the leader first
 	ended   int       // how many of them have

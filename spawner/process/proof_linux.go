@@ -13,7 +13,7 @@ import (
 // lockHeld reports whether a process has the worker's lock. Unlike a claim it makes nothing, and two that ask at once do
 // not disturb each other.
 func (d *RunDir) lockHeld(worker string) (bool, error) {
-	fd, err := openRetry(d.lockPath(worker), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	fd, err := openRetry(d.lockPath(worker), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}

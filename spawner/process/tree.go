@@ -89,7 +89,7 @@ func (e *StuckError) Error() string {
 	case e.Err != nil:
 		text = fmt.Sprintf("process %d (%s, state %s) cannot be killed: %v", e.PID, e.Name, e.State, e.Err)
 	case e.State == "D":
-		text += ", waiting for a device or a file system: see /proc/PID/stack and the kernel's log"
+		text += fmt.Sprintf(", where no signal arrives: see /proc/%d/stack and the kernel's log for what it waits for", e.PID)
 	}
 	if e.More > 0 {
 		text += fmt.Sprintf("; and %d more of the worker", e.More)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 )
 
 // errNoTree is what this system answers: a record holds no start time here, so that a pid in it could be anybody's by now.
@@ -62,3 +63,6 @@ func (g *Group) Remove(context.Context) error { return errNoGroups }
 
 // OOMKills returns errors.ErrUnsupported.
 func (g *Group) OOMKills() (int, error) { return 0, errNoGroups }
+
+// OOMKilled reports that it is not known.
+func OOMKilled(Identity, time.Time) (killed, known bool) { return false, false }
