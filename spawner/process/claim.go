@@ -84,7 +84,7 @@ func (c *Claim) Replace(p Started, body []byte) error {
 func (c *Claim) Remove() error {
 	defer c.Release()
 	// The lock goes before the directory and while it is held: whoever waits for it finds that it is no longer there.
-	for _, path := range []string{c.recordPath(), c.run.lockPath(c.worker)} {
+	for _, path := range []string{c.recordPath(), c.run.exitPath(c.worker), c.run.lockPath(c.worker)} {
 		if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
 			return &fs.PathError{Op: "unlink", Path: path, Err: err}
 		}
@@ -99,8 +99,10 @@ func (c *Claim) recordPath() string { return c.run.worker(c.worker) + "/" + reco
 
 // forget removes the record of an earlier start and what it wrote into the lock file.
 func (c *Claim) forget() error {
-	if err := unix.Unlink(c.recordPath()); err != nil && !errors.Is(err, unix.ENOENT) {
-		return &fs.PathError{Op: "unlink", Path: c.recordPath(), Err: err}
+	for _, path := range []string{c.recordPath(), c.run.exitPath(c.worker)} {
+		if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
+			return &fs.PathError{Op: "unlink", Path: path, Err: err}
+		}
 	}
 	if err := unix.Ftruncate(c.writer, 0); err != nil {
 		return &fs.PathError{Op: "truncate", Path: c.run.lockPath(c.worker), Err: err}

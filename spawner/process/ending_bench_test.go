@@ -69,13 +69,15 @@ func BenchmarkEnd(b *testing.B) {
 	require.NoError(b, err)
 	self, err := os.Executable()
 	require.NoError(b, err)
+	watcher := process.NewWatcher()
+	defer watcher.Close()
 	var took, behind []time.Duration
 	for b.Loop() {
 		claim, err := run.Claim("w1")
 		require.NoError(b, err)
 		port, err := run.Ports(process.PortRange{First: 20000, Last: 30000}).Take(0)
 		require.NoError(b, err)
-		require.NoError(b, claim.Prepare(map[string]string{"worker": "w1"}))
+		require.NoError(b, claim.Prepare([]byte(`{"worker":"w1"}`)))
 		tree := process.Tree{Worker: "w1", Port: port.Number, Env: []string{"TREE_TEST_RUN=" + dir}}
 		p, err := process.Start(process.Command{
 			Path: self, Env: append(tree.Env, playAs+"=tree say=leader wait", endAtOnce), Dir: "/", LogPath: filepath.Join(dir, "log"),
@@ -85,7 +87,7 @@ func BenchmarkEnd(b *testing.B) {
 		claim.Release()
 		port.Release()
 		tree.Leader = p.Identity
-		go func() { _, _ = p.Wait() }()
+		watcher.Watch(p, func(process.Exit) {})
 		require.Eventually(b, func() bool {
 			info, err := os.Stat(filepath.Join(dir, "log"))
 			return err == nil && info.Size() > p.LogStart+40 // it has said both its lines

@@ -45,12 +45,12 @@ func (m machine) plant(t *testing.T, worker, script string, names ...string) *tr
 	cmd.LogPath = tr.log
 	tr.Tree = process.Tree{Worker: worker, Port: port.Number, Env: []string{"TREE_TEST_RUN=" + m.dir, "TREE_TEST_WORKER=" + worker}}
 	cmd.Env = append(cmd.Env, append(tr.Env, endAtOnce, "TREE_TEST_PORT="+strconv.Itoa(port.Number))...)
-	require.NoError(t, claim.Prepare(map[string]string{"worker": worker}))
+	require.NoError(t, claim.Prepare([]byte(`{"worker":"` + worker + `"}`)))
 	p, err := process.Start(cmd, claim, port)
 	require.NoError(t, err)
 	require.NoError(t, claim.Commit(p.Started))
 	tr.p, tr.Leader = p, p.Identity
-	go func() { _, _ = p.Wait() }()
+	m.watcher.Watch(p, func(process.Exit) {})
 	t.Cleanup(func() {
 		_ = unix.Kill(p.Identity.PID, unix.SIGKILL)
 		<-p.Done()
@@ -266,7 +266,7 @@ func TestEndSignalsNobodyElse(t *testing.T) {
 		forged := process.Tree{Leader: innocent.Leader, Worker: "forged", Env: []string{"TREE_TEST_RUN=" + m.dir, "TREE_TEST_WORKER=forged"}}
 		forge(&forged.Leader)
 		claim := m.claim(t, "forged")
-		require.NoError(t, claim.Prepare(map[string]string{"worker": "forged"}))
+		require.NoError(t, claim.Prepare([]byte(`{"worker":"forged"}`)))
 		require.NoError(t, claim.Commit(process.Started{Identity: forged.Leader}))
 		claim.Release()
 		_, err := m.run.End(t.Context(), forged, process.EndConfig{Grace: -1})

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -20,12 +19,12 @@ type Holder struct {
 // Listener returns the process that listens on the TCP port, if it can be known: the files of another user's process
 // cannot be seen. It looks through /proc and costs milliseconds.
 func Listener(port int) (Holder, bool) {
-	inodes := listenInodes(port)
-	if len(inodes) == 0 {
+	sockets := ReadListening().sockets[port]
+	if len(sockets) == 0 {
 		return Holder{}, false
 	}
 	for _, pid := range pids() {
-		if hasFile(pid, inodes) {
+		if hasFile(pid, sockets) {
 			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 			return Holder{PID: pid, Name: strings.TrimSpace(string(name))}, true
 		}
@@ -33,38 +32,55 @@ func Listener(port int) (Holder, bool) {
 	return Holder{}, false
 }
 
-// Serves reports whether a process of the worker that id leads listens on the TCP port: the process itself, its
-// descendants, and whoever is in its session. known is false where the system does not tell.
-func (id Identity) Serves(port int) (serves, known bool) {
-	inodes := listenInodes(port)
-	for _, pid := range id.tree() {
-		if hasFile(pid, inodes) {
+// Listening says on which TCP ports of this machine somebody listened at one moment. One look answers for any number of
+// workers.
+type Listening struct {
+	sockets map[int]map[string]bool // port: the sockets that listen on it, as /proc/PID/fd shows them
+}
+
+// ReadListening looks at the sockets as they are now.
+func ReadListening() Listening {
+	l := Listening{sockets: make(map[int]map[string]bool)}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		file, err := os.Open(table)
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(file); lines.Scan(); {
+			fields := strings.Fields(lines.Text())
+			const local, state, inode, listen = 1, 3, 9, "0A"
+			if len(fields) <= inode || fields[state] != listen {
+				continue
+			}
+			_, number, _ := strings.Cut(fields[local], ":")
+			port, err := strconv.ParseInt(number, 16, 32)
+			if err != nil {
+				continue
+			}
+			if l.sockets[int(port)] == nil {
+				l.sockets[int(port)] = make(map[string]bool)
+			}
+			l.sockets[int(port)]["socket:["+fields[inode]+"]"] = true
+		}
+		_ = file.Close()
+	}
+	return l
+}
+
+// On reports whether anybody listens on the port.
+func (l Listening) On(port int) bool { return len(l.sockets[port]) > 0 }
+
+// By reports whether one of the processes listens on the port. known is false where the system does not tell.
+func (l Listening) By(port int, members []Identity) (by, known bool) {
+	if !l.On(port) {
+		return false, true
+	}
+	for _, member := range members {
+		if hasFile(member.PID, l.sockets[port]) {
 			return true, true
 		}
 	}
 	return false, true
-}
-
-// Has reports whether the process with this pid is of the worker that id leads: see [Identity.Serves].
-func (id Identity) Has(pid int) bool { return slices.Contains(id.tree(), pid) }
-
-// tree returns the processes of the worker that id leads, itself first.
-func (id Identity) tree() []int {
-	members := map[int]bool{id.PID: true}
-	tree := []int{id.PID}
-	all := pids()
-	for grown := true; grown; {
-		grown = false
-		for _, pid := range all {
-			stat, err := readStat(pid)
-			if err != nil || members[pid] || (stat.session != id.PID && !members[stat.parent]) {
-				continue
-			}
-			members[pid], grown = true, true
-			tree = append(tree, pid)
-		}
-	}
-	return tree
 }
 
 func pids() []int {
@@ -81,27 +97,6 @@ func pids() []int {
 		}
 	}
 	return pids
-}
-
-// listenInodes returns the inodes of the sockets that listen on the port, as /proc/PID/fd shows them.
-func listenInodes(port int) map[string]bool {
-	inodes := make(map[string]bool)
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		file, err := os.Open(table)
-		if err != nil {
-			continue
-		}
-		suffix := fmt.Sprintf(":%04X", port)
-		for lines := bufio.NewScanner(file); lines.Scan(); {
-			fields := strings.Fields(lines.Text())
-			const local, state, inode, listen = 1, 3, 9, "0A"
-			if len(fields) > inode && fields[state] == listen && strings.HasSuffix(fields[local], suffix) {
-				inodes["socket:["+fields[inode]+"]"] = true
-			}
-		}
-		_ = file.Close()
-	}
-	return inodes
 }
 
 // hasFile reports whether the process has one of the files open, which are named as in /proc/PID/fd.

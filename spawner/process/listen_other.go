@@ -13,8 +13,14 @@ type Holder struct {
 // Listener reports that the process is not known: the system does not tell.
 func Listener(int) (Holder, bool) { return Holder{}, false }
 
-// Serves reports that it is not known: the system does not tell.
-func (id Identity) Serves(int) (serves, known bool) { return false, false }
+// Listening says on which TCP ports somebody listens; this system does not tell.
+type Listening struct{}
 
-// Has reports whether the pid is the one that id names.
-func (id Identity) Has(pid int) bool { return pid == id.PID }
+// ReadListening returns what is not known.
+func ReadListening() Listening { return Listening{} }
+
+// On reports that somebody may listen on the port.
+func (l Listening) On(int) bool { return true }
+
+// By reports that it is not known.
+func (l Listening) By(int, []Identity) (by, known bool) { return false, false }

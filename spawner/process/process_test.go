@@ -456,19 +456,22 @@ func TestTakenPorts(t *testing.T) {
 	}
 }
 
-func TestServesProvesWhoListens(t *testing.T) {
+func TestListeningProvesWhoListens(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	port := listener.Addr().(*net.TCPAddr).Port
-	serves, known := process.Identity{PID: os.Getpid()}.Serves(port)
-	require.True(t, serves)
+	listening := process.ReadListening()
+	require.True(t, listening.On(port))
+	by, known := listening.By(port, []process.Identity{{PID: os.Getpid()}})
+	require.True(t, by)
 	require.True(t, known)
 	m := newMachine(t)
 	p := m.start(t, "w1", "live")
-	serves, _ = p.Identity.Serves(port)
-	require.False(t, serves, "another process answers on the port")
+	by, known = listening.By(port, []process.Identity{p.Identity})
+	require.False(t, by, "another process answers on the port")
+	require.True(t, known)
 }
 
 func TestPortRange(t *testing.T) {

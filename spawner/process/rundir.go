@@ -147,15 +147,17 @@ func encodeRecord(p Started, body []byte) []byte {
 const (
 	lockFile   = "lock"
 	recordFile = "worker.json"
+	exitFile   = "exit.json"
 )
 
 func (d *RunDir) workers() string           { return d.path + "/workers" }
 func (d *RunDir) ports() string             { return d.path + "/ports" }
 func (d *RunDir) worker(id string) string   { return d.path + "/workers/" + id }
+func (d *RunDir) exitPath(id string) string { return d.worker(id) + "/" + exitFile }
 func (d *RunDir) lockPath(id string) string { return d.worker(id) + "/" + lockFile }
 
 func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
+	data, err := readOwn(path)
 	if err != nil {
 		return err
 	}
@@ -163,4 +165,33 @@ func readJSON(path string, v any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// mostRecord is how long a file of the run directory may be, in bytes: a record holds a job and an answer.
+const mostRecord = 1 << 20
+
+// WriteExit keeps v, which says how the worker's process ended, until the worker is started again. A reader finds the whole of it
+// or nothing.
+func (d *RunDir) WriteExit(worker string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("end of %s: %w", worker, err)
+	}
+	path := d.exitPath(worker)
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// ReadExit reads what [RunDir.WriteExit] kept into v. The error is fs.ErrNotExist if there is nothing.
+func (d *RunDir) ReadExit(worker string, v any) error { return readJSON(d.exitPath(worker), v) }
+
+// Touched returns when the worker's directory was changed last: when it was started, answered or seen to end.
+func (d *RunDir) Touched(worker string) (time.Time, error) {
+	info, err := os.Lstat(d.worker(worker))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
 }
