@@ -2,8 +2,6 @@ package spawner
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -44,14 +42,8 @@ func (s *Spawner) adopt() {
 	}
 	for _, id := range ids {
 		prior, err := s.readRecord(id)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil && prior.Result.WorkerID != id {
-			err = fmt.Errorf("it is the record of worker %q", prior.Result.WorkerID)
-		}
 		if err != nil {
-			s.cfg.Logger.Warn("record of a worker cannot be read; it is passed over", "worker", id, "err", err)
+			s.skip(id, err)
 			continue
 		}
 		p, err := process.Find(prior.Process.Identity)
@@ -62,8 +54,11 @@ func (s *Spawner) adopt() {
 			s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", id, "pid", prior.Process.PID, "err", err)
 			continue
 		}
-		result := prior.Result
-		s.watcher.Watch(p, func(exit process.Exit) { s.cfg.Exited(exitEvent(result, exit)) })
-		s.cfg.Logger.Info("worker of an earlier hive still runs", "job", prior.Job.JobID, "worker", id, "pid", prior.Process.PID, "port", result.Port)
+		rec := *prior
+		s.watcher.Watch(p, func(exit process.Exit) {
+			s.keepEnd(rec, exit)
+			s.cfg.Exited(exitEvent(rec.Result, exit))
+		})
+		s.cfg.Logger.Info("worker of an earlier hive still runs", "job", prior.Job.JobID, "worker", id, "pid", prior.Process.PID, "port", rec.Result.Port)
 	}
 }

@@ -3,6 +3,7 @@ package spawner
 import (
 	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
@@ -28,10 +29,10 @@ func (s *Spawner) takePort(number int) (*process.Port, error) {
 
 // portInUse names the holder of a port where that can be known: the process that listens, or the worker that was given
 // the port and does not listen yet. The worker except, if any, is not meant.
-func (s *Spawner) portInUse(port int, except string) error {
+func (s *Spawner) portInUse(port int, except string) *messages.Error {
 	rec, isWorkers := s.workerOnPort(port, except)
 	holder, isListened := process.Listener(port)
-	if isWorkers && (!isListened || rec.Process.Has(holder.PID)) {
+	if isWorkers && (!isListened || s.has(rec, holder.PID)) {
 		return messages.Errorf(messages.PortInUse, "port %d belongs to worker %s (PID %d); use another, or 0 for a free one", port, rec.Result.WorkerID, rec.Process.PID)
 	}
 	if isListened {
@@ -51,4 +52,10 @@ func (s *Spawner) workerOnPort(port int, except string) (record, bool) {
 		}
 	}
 	return record{}, false
+}
+
+// has reports whether the process with the pid is one of the worker's.
+func (s *Spawner) has(rec record, pid int) bool {
+	members := s.facts(s.look(), rec).members
+	return rec.Process.PID == pid || slices.ContainsFunc(members, func(id process.Identity) bool { return id.PID == pid })
 }

@@ -24,9 +24,9 @@ var healthClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// awaitReady waits until the worker answers its health check with 200 and the answer is proven to be its own. It returns
-// nil as soon as alive is false: the caller knows how the worker ended. The errors are [messages.NotReady] and, if
-// somebody else answers on the port, [messages.PortInUse].
+// awaitReady waits until the worker answers its health check with 200 and the answer is proven to be its own, and tells now and
+// then that a worker which is not yet ready goes on. It returns nil as soon as alive is false: the caller knows how the worker
+// ended. The errors are [messages.NotReady] and, if somebody else answers on the port, [messages.PortInUse].
 func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, alive func() bool, tell story) error {
 	limit := s.cfg.ReadyTimeout
 	if job.ReadyTimeoutMS > 0 {
@@ -35,30 +35,49 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 	drain := ctx
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	said, asked := s.progress(rec), time.Now()
 	for delay := firstHealth; alive(); delay = min(2*delay, lastHealth) {
 		state := health(ctx, rec.Result.Port)
 		if state == nil {
-			serves, known := rec.Process.Serves(rec.Result.Port)
+			serves := s.serves(rec)
 			if !rec.Process.Alive() {
 				continue // it ended between the two; alive says so in a moment
 			}
-			if !serves && known {
-				return s.portInUse(rec.Result.Port, rec.Result.WorkerID)
+			if !serves {
+				e := s.portInUse(rec.Result.Port, rec.Result.WorkerID)
+				s.dossier(e, rec, 0)
+				return e
 			}
 			tell.ready(rec.Result, time.Since(rec.Result.StartedAt))
 			return nil
+		}
+		if time.Since(asked) > sayProgress {
+			if now := s.progress(rec); now != said {
+				tell.loading(rec.Result, now, time.Since(rec.Result.StartedAt))
+				said, asked = now, time.Now()
+			}
 		}
 		if pause(ctx, delay) != nil {
 			if drain.Err() != nil {
 				return draining("worker %s runs (PID %d) and goes on loading; ask again with the same job", rec.Result.WorkerID, rec.Process.PID)
 			}
-			e := messages.Errorf(messages.NotReady, "worker %s runs (PID %d) but was not ready within %s: %w; it goes on loading",
-				rec.Result.WorkerID, rec.Process.PID, limit, state)
-			e.LogTail, e.Retryable = logTail(rec.Result.LogPath, 0), true
-			return e
+			return s.notReady(rec, limit, state, s.progress(rec) == said && time.Since(asked) > sayProgress)
 		}
 	}
 	return nil
+}
+
+// notReady says that the worker took longer than it may. stands says that it has not moved for a while.
+func (s *Spawner) notReady(rec record, limit time.Duration, state error, stands bool) error {
+	doing := "it goes on loading"
+	if stands {
+		doing = fmt.Sprintf("it has neither computed nor written anything for more than %s", sayProgress)
+	}
+	e := messages.Errorf(messages.NotReady, "worker %s runs (PID %d) but was not ready within %s: %w; %s",
+		rec.Result.WorkerID, rec.Process.PID, limit, state, doing)
+	e.Retryable, e.LivedMS = true, time.Since(rec.Result.StartedAt).Milliseconds()
+	s.dossier(e, rec, 0)
+	return e
 }
 
 // health returns nil if the worker on the port says that it serves, and what it says instead otherwise.

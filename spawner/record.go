@@ -161,15 +161,20 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 
 // readRecord returns what is known of the worker. The error is fs.ErrNotExist if no process of it was started, as far as is
 // known.
-func (s *Spawner) readRecord(worker string) (*record, error) {
+func (s *Spawner) readRecord(worker string) (*record, error) { return readRecord(s.run, worker) }
+
+func readRecord(run *process.RunDir, worker string) (*record, error) {
 	var r record
-	err := s.run.ReadRecord(worker, &r)
+	err := run.ReadRecord(worker, &r)
 	r.answered = err == nil
 	if errors.Is(err, fs.ErrNotExist) {
 		r = record{}
-		if s.run.ReadStarting(worker, &r) == nil && r.Process.PID != 0 {
+		if run.ReadStarting(worker, &r) == nil && r.Process.PID != 0 {
 			err = nil
 		}
+	}
+	if err == nil && r.Result.WorkerID != worker {
+		err = fmt.Errorf("it is the record of worker %q", r.Result.WorkerID)
 	}
 	if err != nil {
 		return nil, err
@@ -256,7 +261,9 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 		return messages.Result{}, err
 	}
 	if !prior.Process.Alive() {
-		return messages.Result{}, messages.Errorf(messages.WorkerExited, "worker %s (PID %d) has ended; its log is %s", result.WorkerID, result.PID, result.LogPath)
+		e := messages.Errorf(messages.WorkerExited, "worker %s (PID %d) has ended; its log is %s", result.WorkerID, result.PID, result.LogPath)
+		s.dossier(e, prior, 0)
+		return messages.Result{}, e
 	}
 	return result, nil
 }
@@ -264,7 +271,7 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 // lost says that a worker ended before its job was answered with a result, and keeps that as the answer.
 func (s *Spawner) lost(rec record) *messages.Error {
 	e := messages.Errorf(messages.WorkerExited, "%s (PID %d) has ended, and how is not known any more; its log is %s", rec.Result.Worker, rec.Process.PID, rec.Result.LogPath)
-	e.LogTail = logTail(rec.Result.LogPath, 0)
+	s.dossier(e, rec, 0)
 	rec.Failure = e
 	if err := s.replaceRecord(rec); err != nil {
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/catalog"
+	"github.com/rbee-keeper/hive/spawner/logs"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -54,6 +56,12 @@ type Config struct {
 	ReadyTimeout time.Duration
 	// PassEnv names variables of the hive's own environment that workers get, besides the allow-list.
 	PassEnv []string
+	// StopGrace is how long a worker that is deleted may take to end by itself; 0 means [process.DefaultGrace].
+	StopGrace time.Duration
+	// KeepLog says how much of a worker's log is kept; the zero policy keeps 3 times 64 MiB.
+	KeepLog logs.Policy
+	// KeepExited says which logs of workers that ended are kept; the zero retention keeps 200 for 7 days.
+	KeepExited logs.Retention
 	// Exited is told when a worker ends whose job has been answered; nil means nobody is. It is called from several
 	// goroutines at once.
 	Exited func(messages.Event)
@@ -75,7 +83,13 @@ type Spawner struct {
 	catalog *catalog.Catalog
 	env     []string
 	watcher *process.Watcher
+	records records
+	deletes deletes
 	starts  atomic.Int64
+
+	quit            chan struct{} // closed by Close
+	closing         sync.Once
+	saidUnsupported bool // of upkeep alone
 }
 
 // New returns a spawner that watches the workers which an earlier one left running. The error says which setting is
@@ -102,17 +116,19 @@ func New(cfg Config) (*Spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, watcher: process.NewWatcher()}
+	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, watcher: process.NewWatcher(), quit: make(chan struct{})}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
 	s.adopt()
 	s.sweep()
+	s.watcher.Go(s.upkeep)
 	return s, nil
 }
 
 // Close ends the watch of the workers and waits for that; the workers go on.
 func (s *Spawner) Close() error {
+	s.closing.Do(func() { close(s.quit) })
 	s.watcher.Close()
 	return nil
 }
@@ -126,6 +142,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ReadyTimeout == 0 {
 		c.ReadyTimeout = DefaultReadyTimeout
+	}
+	if c.StopGrace == 0 {
+		c.StopGrace = process.DefaultGrace
 	}
 	if c.Exited == nil {
 		c.Exited = func(messages.Event) {}

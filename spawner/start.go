@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -68,7 +67,7 @@ func (s *Spawner) command(job messages.Job, found located, port int) process.Com
 		Args:    []string{"--worker-id", job.WorkerID, "--model", job.Model, "--device", job.Device, "--port", number, "--queen-url", s.queenOf(job)},
 		Env:     env,
 		Dir:     s.cfg.WorkDir,
-		LogPath: filepath.Join(s.cfg.LogDir, job.WorkerID+"."+job.JobID+".log"),
+		LogPath: s.logPath(job),
 	}
 }
 
@@ -144,10 +143,10 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	err = claim.Commit(p.Started)
 	claim.Release()
 	port.Release()
-	result := rec.Result
 	s.watcher.Watch(p, func(exit process.Exit) {
+		s.keepEnd(rec, exit)
 		if run.end() {
-			s.cfg.Exited(exitEvent(result, exit))
+			s.cfg.Exited(exitEvent(rec.Result, exit))
 		}
 	})
 	if err != nil {
@@ -179,5 +178,6 @@ func spawnFailed(cmd process.Command, err error) error {
 		e = messages.Errorf(messages.SpawnFailed, "%w", binary.Explain(cmd.Path, cmd.Dir, err))
 	}
 	e.Retryable = binary.Retryable(err) || errors.Is(err, syscall.ENOSPC)
+	e.Command = redacted(cmd)
 	return e
 }

@@ -57,10 +57,7 @@ func (t story) binaryFound(found located) {
 }
 
 func (t story) command(cmd process.Command) {
-	args := make([]string, len(cmd.Args))
-	for i, arg := range cmd.Args {
-		args[i] = messages.Redact(arg)
-	}
+	args := redacted(cmd)[1:]
 	t.tell(messages.ActionSpawnCommand, messages.Fields{BinaryPath: cmd.Path, Args: args, LogPath: cmd.LogPath},
 		"Command: %s %s", cmd.Path, strings.Join(args, " "))
 }
@@ -68,6 +65,12 @@ func (t story) command(cmd process.Command) {
 func (t story) spawned(r messages.Result) {
 	t.tell(messages.ActionSpawned, messages.Fields{PID: r.PID, Port: r.Port, LogPath: r.LogPath},
 		"✅ Worker '%s' spawned (PID: %d, port: %d)", r.WorkerID, r.PID, r.Port)
+}
+
+// loading tells that a worker that is not ready yet goes on: it is slow, not dead.
+func (t story) loading(r messages.Result, p progress, took time.Duration) {
+	t.tell(messages.ActionLoading, messages.Fields{PID: r.PID, Port: r.Port, LogBytes: p.log, CPUMS: p.cpu.Milliseconds(), TookMS: took.Milliseconds()},
+		"Worker '%s' has been loading for %s: %s", r.WorkerID, took.Round(time.Second), p)
 }
 
 func (t story) ready(r messages.Result, took time.Duration) {

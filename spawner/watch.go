@@ -2,7 +2,6 @@ package spawner
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"strconv"
 	"time"
@@ -76,23 +75,26 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 }
 
 // exited narrates the end of a worker whose job is under way, keeps it as the job's answer, and returns it: a
-// [messages.WorkerExited] with the exit code or signal and the last lines of the log.
+// [messages.WorkerExited] with the whole dossier.
 func (s *Spawner) exited(run *running, tell story) error {
 	<-run.Done()
 	run.end()
 	rec, exit := run.record, run.Exit()
 	tell.exited(rec.Result, exit)
-	lived := exit.At.Sub(rec.Result.StartedAt).Round(time.Millisecond)
-	e := messages.Errorf(messages.WorkerExited, "%s %s after %s", rec.Result.Worker, exit, lived)
+	took := lived(rec, exit)
+	e := messages.Errorf(messages.WorkerExited, "%s %s after %s", rec.Result.Worker, exit, took)
 	if exit.Signal == "" && !exit.Unknown {
 		e.ExitCode = &exit.Code
 	}
-	e.Signal = exit.Signal
-	e.LogTail = logTail(rec.Result.LogPath, run.LogStart)
+	e.Signal, e.LivedMS, e.OOMKilled = exit.Signal, took.Milliseconds(), outOfMemory(rec, exit)
+	s.dossier(e, rec, run.LogStart)
+	if e.OOMKilled {
+		e.Message += ", because the machine ran out of memory: take a smaller model, or another machine"
+	}
 	if n := len(e.LogTail); n > 0 {
 		e.Message += ": " + e.LogTail[n-1]
 	} else {
-		e.Message += fmt.Sprintf(" and wrote nothing to %s", rec.Result.LogPath)
+		e.Message += " and wrote nothing to " + rec.Result.LogPath
 	}
 	rec.Failure = e
 	if err := s.replaceRecord(rec); err != nil {

@@ -45,7 +45,7 @@ func (m machine) plant(t *testing.T, worker, script string, names ...string) *tr
 	cmd.LogPath = tr.log
 	tr.Tree = process.Tree{Worker: worker, Port: port.Number, Env: []string{"TREE_TEST_RUN=" + m.dir, "TREE_TEST_WORKER=" + worker}}
 	cmd.Env = append(cmd.Env, append(tr.Env, endAtOnce, "TREE_TEST_PORT="+strconv.Itoa(port.Number))...)
-	require.NoError(t, claim.Prepare([]byte(`{"worker":"` + worker + `"}`)))
+	require.NoError(t, claim.Prepare([]byte(`{"worker":"`+worker+`"}`)))
 	p, err := process.Start(cmd, claim, port)
 	require.NoError(t, err)
 	require.NoError(t, claim.Commit(p.Started))

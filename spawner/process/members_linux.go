@@ -113,7 +113,7 @@ func (h *hunt) findStrays(far int) error {
 	if len(h.tree.Env) > 0 {
 		pids = h.strays(pids, func(pid int) bool { return hasEntries(pid, h.tree.Env, h.buf) && sameUser(pid) })
 	}
-	held, err := h.run.lockHeld(h.tree.Worker)
+	held, err := h.run.Held(h.tree.Worker)
 	if err != nil {
 		return fmt.Errorf("lock of worker %s: %w", h.tree.Worker, err)
 	}

@@ -2,37 +2,12 @@ package process
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
-
-// lockHeld reports whether a process has the worker's lock. Unlike a claim it makes nothing, and two that ask at once do
-// not disturb each other.
-func (d *RunDir) lockHeld(worker string) (bool, error) {
-	fd, err := openRetry(d.lockPath(worker), unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ENOENT) {
-		return false, nil
-	}
-	if err != nil {
-		return false, &os.PathError{Op: "open", Path: d.lockPath(worker), Err: err}
-	}
-	defer closeFD(fd)
-	for {
-		err = unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return true, nil
-	}
-	_ = unix.Flock(fd, unix.LOCK_UN) // a child that another goroutine forks in this moment has a copy of the descriptor
-	return false, err
-}
 
 // names reports whether the worker's lock file says that leader is the process that was started last. Whoever starts the
 // worker again takes the lock first, then writes something else into the file, then starts: as long as the file names the

@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 )
@@ -100,3 +101,15 @@ func checkPrivate(string) error { return nil }
 func ready() error { return nil }
 
 func readOwn(path string) ([]byte, error) { return os.ReadFile(path) }
+
+// Stamp tells one version of a worker's record from every other.
+type Stamp struct{}
+
+// Stamp returns fs.ErrNotExist: there are no workers.
+func (d *RunDir) Stamp(string) (Stamp, error) { return Stamp{}, fs.ErrNotExist }
+
+// Settled reports false.
+func (s Stamp) Settled() bool { return false }
+
+// Held reports false: there are no workers.
+func (d *RunDir) Held(string) (bool, error) { return false, nil }

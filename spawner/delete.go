@@ -1,0 +1,161 @@
+package spawner
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// deletes are the deletions under way, so that two jobs that delete one worker at once are one deletion: a second SIGTERM
+// makes many servers give up what they were finishing.
+type deletes struct {
+	mu    sync.Mutex
+	under map[string]*deletion // by worker
+}
+
+// deletion is one end of a worker, for everyone who asked for it.
+type deletion struct {
+	done    chan struct{} // closed once the rest is set
+	deleted messages.Deleted
+	err     error
+}
+
+// Delete ends a worker and all its processes, tells each step to emit, and returns when nothing of it runs, its lock is free, and
+// its port can be bound, or says who has that port. The job must be valid and carry its job and hive ids.
+//
+// The errors are [messages.WorkerNotFound] if there is nothing to end, [messages.WorkerConflict] if the worker has another
+// process than the job names, [messages.HiveDraining] if ctx ends first, and [messages.Internal], with the process and its
+// state, if one cannot be killed. Who deletes a worker that is being deleted gets the same answer.
+func (s *Spawner) Delete(ctx context.Context, job messages.DeleteJob, emit func(messages.Event)) (messages.Deleted, error) {
+	tell := deleteStory{job: job, emit: emit}
+	rec, err := s.findToDelete(job)
+	if err != nil {
+		return messages.Deleted{}, err
+	}
+	if job.PID != 0 && job.PID != rec.Process.PID {
+		return messages.Deleted{}, messages.Errorf(messages.WorkerConflict,
+			"worker %s is process %d since %s, not %d; use that pid, or none", job.WorkerID, rec.Process.PID,
+			rec.Process.At.Format(time.RFC3339), job.PID)
+	}
+	d, mine := s.deletes.begin(job.WorkerID)
+	if !mine {
+		return s.join(ctx, d, job, *rec, tell)
+	}
+	defer s.deletes.end(job.WorkerID, d)
+	d.deleted, d.err = s.endWorker(ctx, job, *rec, tell)
+	return d.deleted, d.err
+}
+
+// findToDelete returns the record of the worker, one whose start was cut short included.
+func (s *Spawner) findToDelete(job messages.DeleteJob) (*record, error) {
+	rec, err := s.readRecord(job.WorkerID)
+	switch {
+	case err == nil:
+		return rec, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, unexpected("read the record of the worker", err)
+	}
+	if rec, err = s.recover(messages.Job{JobID: job.JobID, WorkerID: job.WorkerID}); err == nil {
+		return rec, nil
+	}
+	return s.find(job.WorkerID)
+}
+
+// endWorker ends the worker's processes.
+func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec record, tell deleteStory) (messages.Deleted, error) {
+	grace := s.cfg.StopGrace
+	if job.GraceMS > 0 {
+		grace = job.Grace()
+	}
+	tell.start(rec, grace)
+	ending, err := s.run.End(ctx, s.treeOf(rec), process.EndConfig{Grace: grace, Tell: tell.signalled})
+	if err != nil {
+		return messages.Deleted{}, s.notEnded(rec, err)
+	}
+	if ending.PortHeld {
+		s.cfg.Logger.Warn("worker is gone, and its port is taken", "worker", rec.Result.WorkerID, "port", rec.Result.Port,
+			"by", ending.PortHolder.Name, "pid", ending.PortHolder.PID)
+	}
+	return messages.Deleted{
+		JobID: job.JobID, HiveID: s.cfg.HiveID, WorkerID: rec.Result.WorkerID, PID: rec.Process.PID, Signal: ending.Signal,
+		TookMS: ending.Took.Milliseconds(), Processes: ending.Processes, ExitCode: s.exitCode(rec),
+	}, nil
+}
+
+// treeOf names the processes of a worker.
+func (s *Spawner) treeOf(rec record) process.Tree {
+	return process.Tree{
+		Leader: rec.Process.Identity, Worker: rec.Result.WorkerID, Port: rec.Result.Port,
+		Env: []string{envWorkerID + "=" + rec.Result.WorkerID, envJobID + "=" + rec.Job.JobID, envHiveID + "=" + s.cfg.HiveID},
+	}
+}
+
+// notEnded puts the error of an end into words for whoever asked for it.
+func (s *Spawner) notEnded(rec record, err error) error {
+	worker := rec.Result.WorkerID
+	stuck, isStuck := errors.AsType[*process.StuckError](err)
+	switch {
+	case errors.Is(err, process.ErrGone):
+		return notFound(worker, "worker %s (PID %d) has ended already; there was nothing to delete", worker, rec.Process.PID)
+	case isStuck:
+		return messages.Errorf(messages.Internal, "worker %s still runs: %w", worker, stuck)
+	case errors.Is(err, process.ErrHeld):
+		return messages.Errorf(messages.Internal, "worker %s has ended, and a process that cannot be found holds its lock: look for %s in the open files of all processes", worker, s.run.Path())
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return draining("worker %s (PID %d) was told to end and may not have yet", worker, rec.Process.PID)
+	}
+	return unexpected("end the worker", err)
+}
+
+// exitCode returns the code that the ended worker exited with, once the hive has seen that, which takes a moment; nil if a
+// signal ended it or nobody knows.
+func (s *Spawner) exitCode(rec record) *int {
+	const patience = 100 * time.Millisecond
+	for limit := time.Now().Add(patience); time.Now().Before(limit); {
+		if e, err := s.readEnd(rec); err == nil {
+			return e.Code
+		}
+		_ = pause(context.Background(), time.Millisecond)
+	}
+	return nil
+}
+
+// join waits for a deletion that another job began, and answers with its outcome.
+func (s *Spawner) join(ctx context.Context, d *deletion, job messages.DeleteJob, rec record, tell deleteStory) (messages.Deleted, error) {
+	tell.joined(rec)
+	select {
+	case <-d.done:
+	case <-ctx.Done():
+		return messages.Deleted{}, draining("the job waits for another that deletes worker %s", job.WorkerID)
+	}
+	deleted := d.deleted
+	deleted.JobID = job.JobID
+	return deleted, d.err
+}
+
+// begin returns the deletion of the worker that is under way, or a new one, which is the caller's to end.
+func (d *deletes) begin(worker string) (under *deletion, mine bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if under, ok := d.under[worker]; ok {
+		return under, false
+	}
+	if d.under == nil {
+		d.under = make(map[string]*deletion)
+	}
+	under = &deletion{done: make(chan struct{}), err: messages.Errorf(messages.Internal, "the deletion of worker %s broke off", worker)}
+	d.under[worker] = under
+	return under, true
+}
+
+func (d *deletes) end(worker string, under *deletion) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.under, worker)
+	close(under.done)
+}

@@ -1,0 +1,179 @@
+package spawner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/process"
+)
+
+// Bounds of the question whether workers are ready.
+const (
+	healthLimit  = time.Second // for all of a page together
+	healthAtOnce = 16
+)
+
+// known is what was found out about one worker.
+type known struct {
+	record
+	worker messages.Worker
+	alive  bool
+	// members are its processes, the leader first if it lives.
+	members []process.Identity
+}
+
+// machine is one look at the process table and the sockets of this machine, for any number of workers.
+type machine struct {
+	table     process.Snapshot
+	listening process.Listening
+	partial   bool // the table could not be read: only the leaders are known
+}
+
+func (s *Spawner) look() *machine {
+	m := &machine{listening: process.ReadListening()}
+	if err := m.table.Take(); err != nil {
+		m.partial = true
+		if !errors.Is(err, errors.ErrUnsupported) {
+			s.cfg.Logger.Warn("process table cannot be read", "err", err)
+		}
+	}
+	return m
+}
+
+// facts returns what the record, the kernel and the file of its end tell of a worker. Whether a living one is ready is not
+// among them: see [Spawner.askHealth].
+func (s *Spawner) facts(m *machine, rec record) known {
+	k := known{record: rec, members: m.table.Members(rec.Process.Identity)}
+	leads := len(k.members) > 0 || rec.Process.Alive()
+	k.alive = leads
+	r, job := rec.Result, rec.Job
+	w := messages.Worker{
+		WorkerID: r.WorkerID, JobID: job.JobID, PID: rec.Process.PID, State: messages.StateStarting, Model: messages.Redact(job.Model),
+		Device: job.Device, Port: r.Port, Worker: r.Worker, WorkerType: r.WorkerType, Version: r.Version, BinaryPath: r.BinaryPath,
+		StartedAt: rec.Process.At, LogPath: r.LogPath, Failure: rec.Failure,
+	}
+	if k.alive {
+		use := m.table.Usage(rec.Process.Identity)
+		w.RSSBytes, w.CPUMS, w.Threads, w.Processes = use.RSS, use.CPU.Milliseconds(), use.Threads, max(use.Processes, 1)
+		w.UptimeMS = max(time.Since(rec.Process.At).Milliseconds(), 0)
+	} else {
+		s.ended(&w, rec)
+	}
+	k.worker = w
+	return k
+}
+
+// ended fills in how a worker ended, as far as a hive saw it.
+func (s *Spawner) ended(w *messages.Worker, rec record) {
+	w.State = messages.StateExited
+	end, err := s.readEnd(rec)
+	switch {
+	case err == nil:
+		w.ExitCode, w.Signal, w.EndedAt = end.Code, end.Signal, end.At
+	case rec.Failure != nil:
+		w.ExitCode, w.Signal = rec.Failure.ExitCode, rec.Failure.Signal
+		if rec.Failure.LivedMS > 0 {
+			w.EndedAt = rec.Process.At.Add(time.Duration(rec.Failure.LivedMS) * time.Millisecond)
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		s.cfg.Logger.Warn("end of a worker cannot be read", "worker", w.WorkerID, "err", err)
+	}
+	if !w.EndedAt.IsZero() {
+		w.UptimeMS = max(w.EndedAt.Sub(w.StartedAt).Milliseconds(), 0)
+	}
+}
+
+// askHealth finds out which of the living workers are ready: their health check answers, and it is their own process that
+// does. It asks only those that listen, several at once, and takes a second at most; who has not answered by then counts as
+// starting.
+func (s *Spawner) askHealth(ctx context.Context, m *machine, workers []known) {
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
+	var group sync.WaitGroup
+	slots := make(chan struct{}, healthAtOnce)
+	for i := range workers {
+		k := &workers[i]
+		if !k.alive || !m.listening.On(k.worker.Port) {
+			continue
+		}
+		slots <- struct{}{}
+		group.Go(func() {
+			defer func() { <-slots }()
+			if health(ctx, k.worker.Port) == nil && k.serves(m) {
+				k.worker.State = messages.StateReady
+			}
+		})
+	}
+	group.Wait()
+}
+
+// serves reports whether nothing speaks against it that one of the worker's processes listens on its port.
+func (k *known) serves(m *machine) bool {
+	members := k.members
+	if len(members) == 0 {
+		members = []process.Identity{k.Process.Identity}
+	}
+	by, known := m.listening.By(k.worker.Port, members)
+	return by || !known
+}
+
+// serves is known.serves for one worker, looked at now.
+func (s *Spawner) serves(rec record) bool {
+	k := s.facts(s.look(), rec)
+	return k.serves(s.look())
+}
+
+// end is how a worker ended, as the run directory keeps it.
+type end struct {
+	// Process is whose end it is: the worker's id may have been taken by another since.
+	Process process.Identity `json:"process"`
+	// Code is the exit code; nil if a signal ended the worker or it is not known.
+	Code *int `json:"code,omitempty"`
+	// Signal is the signal that ended it; empty if none did or it is not known.
+	Signal string `json:"signal,omitempty"`
+	// OOMKilled says that memory ran out.
+	OOMKilled bool `json:"oom_killed,omitempty"`
+	// At is when the end was seen.
+	At time.Time `json:"at"`
+}
+
+// keepEnd writes down how a worker ended, for those who ask later.
+func (s *Spawner) keepEnd(rec record, exit process.Exit) {
+	e := end{Process: rec.Process.Identity, Signal: exit.Signal, At: exit.At.UTC(), OOMKilled: outOfMemory(rec, exit)}
+	if exit.Signal == "" && !exit.Unknown {
+		e.Code = &exit.Code
+	}
+	err := s.run.WriteExit(rec.Result.WorkerID, e)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // swept, with its directory
+		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
+	}
+}
+
+// readEnd returns how the worker of the record ended. The error is fs.ErrNotExist if no hive saw it.
+func (s *Spawner) readEnd(rec record) (end, error) {
+	var e end
+	if err := s.run.ReadExit(rec.Result.WorkerID, &e); err != nil {
+		return end{}, err
+	}
+	if e.Process != rec.Process.Identity {
+		return end{}, fs.ErrNotExist
+	}
+	return e, nil
+}
+
+// outOfMemory reports whether the kernel says that it ended the worker because memory ran out.
+func outOfMemory(rec record, exit process.Exit) bool {
+	if exit.Signal != "SIGKILL" {
+		return false
+	}
+	killed, known := process.OOMKilled(rec.Process.Identity, exit.At)
+	return killed && known
+}
+
+// byID orders records by their worker's id.
+func byID(a, b known) int { return cmp.Compare(a.worker.WorkerID, b.worker.WorkerID) }
