@@ -85,7 +85,7 @@ func (h *hive) maxPayload() int {
 }
 
 // shorten returns e, or a copy of it that encode renders in at most limit bytes: without the older lines of its log
-// first, then without the last of the paths that were tried, then with the beginning of its message only. What stays too
+// first, then without the last of its arguments and of the paths that were tried, then with the beginning of its message only. What stays too
 // long even so is left for the server to refuse.
 func shorten(e *messages.Error, limit int, encode func(*messages.Error) ([]byte, error)) *messages.Error {
 	const leastMessage = 128
@@ -98,6 +98,8 @@ func shorten(e *messages.Error, limit int, encode func(*messages.Error) ([]byte,
 		switch {
 		case len(short.LogTail) > 0:
 			short.LogTail = short.LogTail[(len(short.LogTail)+1)/2:]
+		case len(short.Command) > 0:
+			short.Command = short.Command[:len(short.Command)/2]
 		case len(short.Tried) > 0:
 			short.Tried = short.Tried[:len(short.Tried)/2]
 		case len(short.Message) > leastMessage:

@@ -19,15 +19,23 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 )
 
-// Spawner starts the workers that jobs ask for.
+// Spawner starts the workers that jobs ask for, finds them again, and ends them. Errors are [*messages.Error]; any other
+// becomes messages.Internal. What it is given is valid and carries its job and hive ids; a spawn carries its worker id, too.
 type Spawner interface {
-	// Spawn starts the worker of job and returns when it runs or, if the job waits for that, when it is ready. The job is
-	// valid and carries its job, hive and worker id. Errors are [*messages.Error]; any other becomes messages.Internal.
+	// Spawn starts the worker of job and returns when it runs or, if the job waits for that, when it is ready.
 	//
 	// It tells each step to emit, from any goroutine, except the last one: the consumer tells whether the job succeeded.
 	// It calls waiting, once or never, when the process runs and only time is left to pass; the job then makes room for
 	// the next one. When ctx ends, the hive can wait no longer: Spawn returns as soon as it can.
 	Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error)
+	// List returns a page of the workers.
+	List(ctx context.Context, req messages.ListRequest) (messages.WorkerPage, error)
+	// Get returns one worker.
+	Get(ctx context.Context, req messages.GetRequest) (messages.WorkerAnswer, error)
+	// Delete ends a worker and returns when nothing of it is left. It tells its steps as Spawn does.
+	Delete(ctx context.Context, job messages.DeleteJob, emit func(messages.Event)) (messages.Deleted, error)
+	// Logs returns a part of a worker's log.
+	Logs(ctx context.Context, req messages.LogsRequest) (messages.Logs, error)
 }
 
 // Config says how to serve a hive's jobs. HiveID is required; the zero value of everything else works.
@@ -47,6 +55,9 @@ type Config struct {
 	// DrainTimeout is how long the jobs in flight may take to finish once the hive stops; 0 means 30 seconds, less means
 	// no time at all. Past it their context is cancelled.
 	DrainTimeout time.Duration
+	// Machine tells which devices jobs can name on this machine, and how many workers run; nil means that only the processor
+	// is known. It is asked for each hive_status.
+	Machine func() (devices []string, workers int)
 	// Logger takes the log; nil discards it.
 	Logger *slog.Logger
 	// Ready, if not nil, is called once: when the server has the hive's subscriptions, so that no job sent from then on
@@ -75,6 +86,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	cfg.DrainTimeout = max(cfg.DrainTimeout, 0)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Machine == nil {
+		cfg.Machine = func() ([]string, int) { return []string{"cpu"}, 0 }
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func() {}
@@ -152,7 +166,9 @@ type hive struct {
 	courier  *courier
 	counts   counts
 
-	tasks *tasks
+	tasks     *tasks
+	questions chan struct{} // one for each question that is being answered
+	began     time.Time
 
 	// started is true once the hive said so; one that never did does not say that it stops. Run's goroutine alone uses it.
 	started bool
@@ -163,6 +179,6 @@ func newHive(nc *nats.Conn, spawner Spawner, cfg Config) *hive {
 	return &hive{
 		Config: cfg, nc: nc, spawner: spawner, line: newLine(cfg.MaxJobs, cfg.MaxWaiting),
 		narrator: NewNarrator(nc, cfg.Subjects, cfg.HiveID, cfg.Logger), courier: newCourier(),
-		tasks: newTasks(cfg.MaxJobs),
+		tasks: newTasks(cfg.MaxJobs), questions: make(chan struct{}, mostQuestions), began: time.Now(),
 	}
 }

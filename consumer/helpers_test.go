@@ -31,6 +31,41 @@ func (f spawnFunc) Spawn(ctx context.Context, job messages.Job, emit func(messag
 	return f(ctx, job, emit, waiting)
 }
 
+func (f spawnFunc) List(ctx context.Context, req messages.ListRequest) (messages.WorkerPage, error) {
+	return noWorkers{}.List(ctx, req)
+}
+
+func (f spawnFunc) Get(ctx context.Context, req messages.GetRequest) (messages.WorkerAnswer, error) {
+	return noWorkers{}.Get(ctx, req)
+}
+
+func (f spawnFunc) Delete(ctx context.Context, job messages.DeleteJob, emit func(messages.Event)) (messages.Deleted, error) {
+	return noWorkers{}.Delete(ctx, job, emit)
+}
+
+func (f spawnFunc) Logs(ctx context.Context, req messages.LogsRequest) (messages.Logs, error) {
+	return noWorkers{}.Logs(ctx, req)
+}
+
+// noWorkers plays the part of a Spawner that is about workers it has; it has none.
+type noWorkers struct{}
+
+func (noWorkers) List(context.Context, messages.ListRequest) (messages.WorkerPage, error) {
+	return messages.WorkerPage{HiveID: "gpu-1"}, nil
+}
+
+func (noWorkers) Get(_ context.Context, req messages.GetRequest) (messages.WorkerAnswer, error) {
+	return messages.WorkerAnswer{}, messages.Errorf(messages.WorkerNotFound, "no worker %s", req.WorkerID)
+}
+
+func (noWorkers) Delete(_ context.Context, job messages.DeleteJob, _ func(messages.Event)) (messages.Deleted, error) {
+	return messages.Deleted{}, messages.Errorf(messages.WorkerNotFound, "no worker %s", job.WorkerID)
+}
+
+func (noWorkers) Logs(_ context.Context, req messages.LogsRequest) (messages.Logs, error) {
+	return messages.Logs{}, messages.Errorf(messages.WorkerNotFound, "no worker %s", req.WorkerID)
+}
+
 // spawned is a spawner whose every worker runs at once.
 var spawned = spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
 	return resultOf(job), nil
@@ -46,6 +81,7 @@ func resultOf(job messages.Job) messages.Result {
 
 // gate is a spawner whose jobs stand at a gate until the test lets them through.
 type gate struct {
+	noWorkers
 	arrived chan *caller
 }
 

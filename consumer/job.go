@@ -12,9 +12,10 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 )
 
-// task is one message on the hive's subject, from its arrival to its answer.
+// task is one message on the hive's subject that asks for an effect, from its arrival to its answer.
 type task struct {
-	job     messages.Job
+	job     messages.Job       // of a delete, what it has in common with a spawn
+	del     messages.DeleteJob // of a delete
 	arrived time.Time
 	reply   string // where the caller waits; empty if nobody does
 	story   *story // nil for an operation that is none: it has no effect and is only answered
@@ -22,39 +23,67 @@ type task struct {
 	ended   bool   // the answer is on its way
 }
 
+// deletes reports whether t is to end a worker, not to start one.
+func (t *task) deletes() bool { return t.job.Operation == messages.WorkerDelete }
+
 // accept reads a request and takes its place in line, so that jobs are served in the order of their arrival. The rest
 // happens in a goroutine of its own, because the next request waits until accept returns.
 func (h *hive) accept(ctx context.Context, req micro.Request) {
+	op := h.Subjects.Operation(req.Subject())
+	if answer, ok := h.answerer(op); ok {
+		h.question(ctx, req, op, answer)
+		return
+	}
 	t := &task{reply: req.Reply(), arrived: time.Now()}
-	err := h.read(t, req)
-	h.identify(t, err)
+	err := h.read(t, req, op)
+	h.identify(t, op, err)
 	if err == nil {
-		t.place, err = h.line.join()
+		t.place, err = h.join(t)
 	}
 	h.tasks.do(func() { h.serve(ctx, t, err) })
 }
 
-// read decodes the job of t and checks that it is for this hive.
-func (h *hive) read(t *task, req micro.Request) (err error) {
-	defer h.recovered(t, &err)
-	if t.job, err = messages.DecodeJob(req.Data(), h.Subjects.Operation(req.Subject())); err != nil {
-		return err
+// join takes a place in line for t. Who ends a worker makes room and does not wait for it.
+func (h *hive) join(t *task) (*place, error) {
+	if t.deletes() {
+		return h.line.pass()
 	}
-	if t.job.HiveID != "" && t.job.HiveID != h.HiveID {
-		return messages.Errorf(messages.WrongHive, "hive_id: is %s on a subject of hive %s", t.job.HiveID, h.HiveID)
+	return h.line.join()
+}
+
+// read decodes the job of t and checks that it is for this hive.
+func (h *hive) read(t *task, req micro.Request, op messages.Operation) (err error) {
+	defer h.recovered(t.job, &err)
+	if op == messages.WorkerDelete {
+		t.del, err = messages.DecodeDelete(req.Data(), op)
+		t.job = messages.Job{JobID: t.del.JobID, HiveID: t.del.HiveID, WorkerID: t.del.WorkerID, Deadline: t.del.Deadline}
+	} else {
+		t.job, err = messages.DecodeJob(req.Data(), op)
+	}
+	if err == nil {
+		err = h.isOurs(t.job.HiveID)
+	}
+	return err
+}
+
+// isOurs returns an error if a request names another hive.
+func (h *hive) isOurs(hive string) error {
+	if hive != "" && hive != h.HiveID {
+		return messages.Errorf(messages.WrongHive, "hive_id: is %s on a subject of hive %s", hive, h.HiveID)
 	}
 	return nil
 }
 
 // identify gives the job the ids that it leaves open and begins its story. A job that was refused gets no worker.
-func (h *hive) identify(t *task, refused error) {
-	t.job.HiveID = h.HiveID
+func (h *hive) identify(t *task, op messages.Operation, refused error) {
+	t.job.HiveID, t.job.Operation = h.HiveID, op
 	if t.job.JobID == "" {
 		t.job.JobID = messages.NewJobID()
 	}
 	if t.job.WorkerID == "" && refused == nil {
 		t.job.WorkerID = messages.WorkerID(h.HiveID, t.job.JobID)
 	}
+	t.del.JobID, t.del.HiveID = t.job.JobID, h.HiveID
 	if !errors.Is(refused, messages.UnknownOperation) {
 		t.story = h.story(t.job)
 	}
@@ -64,8 +93,8 @@ func (h *hive) identify(t *task, refused error) {
 //
 //	serve
 //	├── turn        in line until a slot is free; the deadline is kept
-//	├── spawn       the Spawner's work, its panics recovered
-//	├── end story   worker_spawn_complete or worker_spawn_failed
+//	├── run         the Spawner's work, its panics recovered
+//	├── end story   worker_spawn_complete or worker_spawn_failed; of a delete, worker_delete_complete or _failed
 //	└── answer      on the result's subject, then to the caller
 func (h *hive) serve(ctx context.Context, t *task, refused error) {
 	defer t.place.end()
@@ -78,6 +107,10 @@ func (h *hive) serve(ctx context.Context, t *task, refused error) {
 		return
 	}
 	h.Logger.Debug("job starts", "job", t.job.JobID, "worker", t.job.WorkerID, "device", t.job.Device)
+	if t.deletes() {
+		h.serveDelete(ctx, t)
+		return
+	}
 	result, err := h.spawn(ctx, t)
 	t.place.release()
 	if err != nil {
@@ -100,7 +133,7 @@ func (t *task) turn() error {
 
 // spawn has the Spawner run the job. Whatever that does, what comes back is a result of this job or an error for its caller.
 func (h *hive) spawn(ctx context.Context, t *task) (result messages.Result, err error) {
-	defer h.recovered(t, &err)
+	defer h.recovered(t.job, &err)
 	result, err = h.spawner.Spawn(ctx, t.job, t.story.tell, t.place.release)
 	if err != nil {
 		failure := *messages.AsError(interrupted(ctx, err)) // a nil *Error panics here, where it is recovered
@@ -108,6 +141,36 @@ func (h *hive) spawn(ctx context.Context, t *task) (result messages.Result, err 
 	}
 	result.JobID, result.HiveID, result.WorkerID = t.job.JobID, h.HiveID, t.job.WorkerID
 	return result, nil
+}
+
+// serveDelete has the Spawner end the worker of t, and tells and answers the outcome.
+func (h *hive) serveDelete(ctx context.Context, t *task) {
+	deleted, err := h.del(ctx, t)
+	if err != nil {
+		h.fail(t, messages.AsError(err))
+		return
+	}
+	h.counts.succeeded.Add(1)
+	t.story.deleted(deleted)
+	data, err := deleted.Encode()
+	if err != nil {
+		h.answerFailure(t, messages.AsError(err))
+		return
+	}
+	h.answer(t, h.header(t), data)
+	h.Logger.Info("worker deleted", "job", deleted.JobID, "worker", deleted.WorkerID, "pid", deleted.PID, "signal", deleted.Signal,
+		"processes", deleted.Processes, "took", time.Since(t.arrived))
+}
+
+func (h *hive) del(ctx context.Context, t *task) (deleted messages.Deleted, err error) {
+	defer h.recovered(t.job, &err)
+	deleted, err = h.spawner.Delete(ctx, t.del, t.story.tell)
+	if err != nil {
+		failure := *messages.AsError(interrupted(ctx, err)) // a nil *Error panics here, where it is recovered
+		return messages.Deleted{}, &failure
+	}
+	deleted.JobID, deleted.HiveID, deleted.WorkerID = t.job.JobID, h.HiveID, t.job.WorkerID
+	return deleted, nil
 }
 
 // interrupted returns why ctx ended if that is all that err says. Otherwise it returns err.
@@ -119,12 +182,12 @@ func interrupted(ctx context.Context, err error) error {
 }
 
 // recovered turns a panic into an error of the job, so that the hive goes on. It must be deferred itself.
-func (h *hive) recovered(t *task, err *error) {
+func (h *hive) recovered(job messages.Job, err *error) {
 	v := recover()
 	if v == nil {
 		return
 	}
-	h.Logger.Error("job panicked", "job", t.job.JobID, "worker", t.job.WorkerID, "panic", v, "stack", string(debug.Stack()))
+	h.Logger.Error("job panicked", "job", job.JobID, "worker", job.WorkerID, "panic", v, "stack", string(debug.Stack()))
 	*err = messages.AsError(fmt.Errorf("the hive panicked: %v", v))
 }
 
@@ -153,7 +216,7 @@ func (h *hive) complete(t *task, r messages.Result) {
 		"replayed", r.Replayed, "took", took)
 }
 
-// fail tells and answers that the Spawner tried and failed.
+// fail tells and answers that the Spawner tried and could not.
 func (h *hive) fail(t *task, e *messages.Error) {
 	h.counts.failed.Add(1)
 	took := h.conclude(t, e)

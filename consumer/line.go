@@ -71,6 +71,20 @@ func (l *line) join() (*place, error) {
 	return p, nil
 }
 
+// pass returns a place in flight that needs no slot, or errCrowded or errClosed.
+func (l *line) pass() (*place, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.closed:
+		return nil, errClosed
+	case l.inFlight >= mostInFlight:
+		return nil, errCrowded
+	}
+	l.inFlight++
+	return &place{line: l, flies: true}, nil
+}
+
 // give hands a slot to p.
 func (l *line) give(p *place) {
 	p.slot, p.flies = true, true
@@ -188,7 +202,7 @@ func (h *hive) refusal(job messages.Job, err error) *messages.Error {
 	case errors.Is(err, errClosed):
 		e = h.draining()
 	case errors.Is(err, errLate):
-		return messages.Errorf(messages.DeadlineExceeded, "the deadline %s passed before the worker could be started", job.Deadline.Format(time.RFC3339Nano))
+		return messages.Errorf(messages.DeadlineExceeded, "the deadline %s passed before the job could begin", job.Deadline.Format(time.RFC3339Nano))
 	default:
 		return messages.AsError(err)
 	}

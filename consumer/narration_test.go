@@ -18,6 +18,7 @@ import (
 
 // plan is what a spawner tells of one job: each list from a goroutine of its own, late only when the job has ended.
 type plan struct {
+	noWorkers
 	tellers [][]messages.Event
 	late    []messages.Event
 	err     error

@@ -15,6 +15,7 @@ type story struct {
 	courier  *courier
 	job      string
 	worker   string // empty if the job never had one
+	deletes  bool   // the job ends a worker
 	subject  string // but for the action
 
 	mu      sync.Mutex
@@ -40,7 +41,8 @@ const (
 func (h *hive) story(job messages.Job) *story {
 	n := h.narrator
 	return &story{
-		narrator: n, courier: h.courier, job: job.JobID, worker: job.WorkerID, subject: n.jobSubject(job.JobID), attempt: 1,
+		narrator: n, courier: h.courier, job: job.JobID, worker: job.WorkerID, deletes: job.Operation == messages.WorkerDelete,
+		subject: n.jobSubject(job.JobID), attempt: 1,
 		held: make([]heldEvent, 0, eventsPerJob), text: make([]byte, 0, textPerJob),
 	}
 }
@@ -49,7 +51,7 @@ func (h *hive) story(job messages.Job) *story {
 func (s *story) tell(e messages.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || e.Action == messages.ActionSpawnComplete || e.Action == messages.ActionSpawnFailed {
+	if s.ended || ends(e.Action) {
 		s.narrator.log.Debug("event outside its job's story dropped", "job", s.job, "worker", s.worker, "action", e.Action)
 		return
 	}
@@ -58,6 +60,15 @@ func (s *story) tell(e messages.Event) {
 	if len(s.held) == 1 {
 		s.courier.call(s)
 	}
+}
+
+// ends reports whether only the consumer may tell the action: that a job has ended.
+func ends(action messages.Action) bool {
+	switch action {
+	case messages.ActionSpawnComplete, messages.ActionSpawnFailed, messages.ActionDeleteComplete, messages.ActionDeleteFailed:
+		return true
+	}
+	return false
 }
 
 // end publishes the last event of the job.
@@ -123,22 +134,49 @@ func (s *story) complete(r messages.Result, took time.Duration) {
 	})
 }
 
+// deleted ends the story of a job whose worker is gone.
+func (s *story) deleted(d messages.Deleted) {
+	processes := "1 process"
+	if d.Processes != 1 {
+		processes = fmt.Sprintf("%d processes", d.Processes)
+	}
+	s.end(messages.Event{
+		Action: messages.ActionDeleteComplete,
+		Human:  fmt.Sprintf("✅ Worker deleted: %s (PID: %d): %s ended %s in %d ms", d.WorkerID, d.PID, d.Signal, processes, d.TookMS),
+		Fields: messages.Fields{PID: d.PID, Signal: d.Signal, Processes: d.Processes, ExitCode: d.ExitCode, TookMS: d.TookMS},
+	})
+}
+
 // fail ends the story of a job that failed. An error too long for an event of limit bytes is cut as [shorten] cuts it.
 func (s *story) fail(e *messages.Error, took time.Duration, limit int) {
 	event := func(e *messages.Error) messages.Event {
-		about := fmt.Sprintf("Worker '%s' not spawned", s.worker)
-		if e.Code == messages.NotReady {
-			about = fmt.Sprintf("Worker '%s' runs and is not ready", s.worker)
-		}
-		if s.worker == "" {
-			about = fmt.Sprintf("Job '%s' refused", s.job)
-		}
 		return messages.Event{
-			Action: messages.ActionSpawnFailed, Level: messages.LevelError, Human: "❌ " + about + ": " + messages.OneLine(e.Error()),
+			Action: s.failed(), Level: messages.LevelError, Human: "❌ " + s.about(e) + ": " + messages.OneLine(e.Error()),
 			Fields: messages.Fields{Error: e, TookMS: took.Milliseconds()},
 		}
 	}
 	// What publishing adds to the event is shorter than this.
 	const envelope = 1 << 10
 	s.end(event(shorten(e, limit-envelope, func(e *messages.Error) ([]byte, error) { return event(e).Encode() })))
+}
+
+// failed is the action that says that the job failed.
+func (s *story) failed() messages.Action {
+	if s.deletes {
+		return messages.ActionDeleteFailed
+	}
+	return messages.ActionSpawnFailed
+}
+
+// about says what the error is about, in a few words.
+func (s *story) about(e *messages.Error) string {
+	switch {
+	case s.worker == "":
+		return fmt.Sprintf("Job '%s' refused", s.job)
+	case s.deletes:
+		return fmt.Sprintf("Worker '%s' not deleted", s.worker)
+	case e.Code == messages.NotReady:
+		return fmt.Sprintf("Worker '%s' runs and is not ready", s.worker)
+	}
+	return fmt.Sprintf("Worker '%s' not spawned", s.worker)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -118,15 +120,9 @@ func killWorkers(t *testing.T, dir string) {
 		if run.ReadRecord(id, &record) != nil {
 			continue // it was never started
 		}
-		worker, err := process.Find(record.Process.Identity)
-		if errors.Is(err, process.ErrGone) {
-			continue
+		_, err := run.End(context.Background(), process.Tree{Leader: record.Process.Identity, Worker: id}, process.EndConfig{Signal: syscall.SIGKILL})
+		if !errors.Is(err, process.ErrGone) {
+			require.NoError(t, err)
 		}
-		require.NoError(t, err)
-		if handle, err := os.FindProcess(worker.PID); err == nil {
-			_ = handle.Kill()
-		}
-		_, err = worker.Wait()
-		require.NoError(t, err)
 	}
 }

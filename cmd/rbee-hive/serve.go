@@ -63,6 +63,7 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 	workers, err := spawner.New(spawner.Config{
 		HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
 		QueenURL: s.queenURL, Ports: s.ports.PortRange, Watch: s.watch, PassEnv: s.passEnv, Logger: log,
+		StopGrace: s.stopGrace, KeepLog: s.keepLog(), KeepExited: s.retention(),
 		Exited: func(event messages.Event) {
 			<-connected
 			if narrator != nil {
@@ -92,6 +93,7 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 	return consumer.Run(ctx, nc, workers, consumer.Config{
 		HiveID: s.hiveID, Subjects: subjects, Version: version, Logger: log,
 		MaxJobs: s.maxJobs, MaxWaiting: orNone(s.maxWaiting), DrainTimeout: orNone(s.drainTimeout),
+		Machine: func() ([]string, int) { return spawner.Devices(), workers.Living() },
 		Ready: func() {
 			fmt.Fprintf(stdout, "rbee-hive %s ready: %s on %s\n", s.hiveID, subjects.Request(s.hiveID, messages.WorkerSpawn), nc.ConnectedUrlRedacted())
 			notify.ready()

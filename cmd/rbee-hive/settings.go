@@ -19,6 +19,8 @@ import (
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner"
+	"github.com/rbee-keeper/hive/spawner/logs"
+	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 // settings is what `rbee-hive serve` is told by its flags and variables.
@@ -35,6 +37,10 @@ type settings struct {
 	workDir    string
 	ports      portRange
 	watch      time.Duration
+	stopGrace  time.Duration
+	logSize    int // MiB kept of each log
+	keepExited int
+	keepFor    time.Duration
 	passEnv    []string
 
 	maxJobs      int // 0: four per core
@@ -48,6 +54,7 @@ var variables = map[string]string{
 	"hive-id": "RBEE_HIVE_ID", "subject-prefix": "RBEE_SUBJECT_PREFIX",
 	"queen-url": "RBEE_QUEEN_URL", "catalog-dir": "RBEE_CATALOG_DIR", "dev-root": "RBEE_DEV_ROOT", "run-dir": "RBEE_RUN_DIR",
 	"log-dir": "RBEE_LOG_DIR", "work-dir": "RBEE_WORK_DIR", "port-range": "RBEE_PORT_RANGE", "watch": "RBEE_WATCH",
+	"stop-grace": "RBEE_STOP_GRACE", "log-size": "RBEE_LOG_SIZE", "keep-exited": "RBEE_KEEP_EXITED", "keep-for": "RBEE_KEEP_FOR",
 	"pass-env": "RBEE_PASS_ENV", "max-jobs": "RBEE_MAX_JOBS", "max-waiting": "RBEE_MAX_WAITING",
 	"drain-timeout": "RBEE_DRAIN_TIMEOUT",
 }
@@ -66,8 +73,12 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 		fs.StringVar(&s.devRoot, "dev-root", "", "`directory` in the Cargo workspace whose target/ is searched behind the catalog (default the working directory)")
 		fs.Var(&s.ports, "port-range", "ports of workers whose job names none")
 		fs.DurationVar(&s.watch, "watch", 100*time.Millisecond, "how long a new process is watched before it counts as spawned; 0 is not at all")
+		fs.DurationVar(&s.stopGrace, "stop-grace", process.DefaultGrace, "how long a worker that is deleted may take to end before it is killed")
 		fs.StringVar(&s.runDir, "run-dir", runDir(), "`directory` of locks and records; it belongs on a tmpfs")
 		fs.StringVar(&s.logDir, "log-dir", logDir(), "`directory` of the workers' logs")
+		fs.IntVar(&s.logSize, "log-size", logSegments*logs.DefaultSegmentSize>>20, "how much of each log is kept, in `MiB`; a third of it is freed at once")
+		fs.IntVar(&s.keepExited, "keep-exited", logs.DefaultFiles, "of how many workers that ended the logs are kept, the newest; 0 is of none")
+		fs.DurationVar(&s.keepFor, "keep-for", logs.DefaultAge, "how long the logs of workers that ended are kept")
 		fs.StringVar(&s.workDir, "work-dir", cmp.Or(cli.HomeDir(), "/"), "working `directory` of workers")
 		fs.StringSliceVar(&s.passEnv, "pass-env", nil, "`names`, joined by commas, of variables of the hive that workers get besides the usual ones")
 	})
@@ -93,6 +104,14 @@ func (s *settings) check() error {
 		return cli.Usagef("--max-waiting: is %d; use 0 or more", s.maxWaiting)
 	case s.watch < 0:
 		return cli.Usagef("--watch: is %s; use 0 or more", s.watch)
+	case s.stopGrace <= 0 || s.stopGrace > messages.MaxGrace:
+		return cli.Usagef("--stop-grace: is %s; use more than 0 and at most %s", s.stopGrace, messages.MaxGrace)
+	case s.logSize < minLogSize:
+		return cli.Usagef("--log-size: is %d; use %d MiB or more", s.logSize, minLogSize)
+	case s.keepExited < 0:
+		return cli.Usagef("--keep-exited: is %d; use 0 or more", s.keepExited)
+	case s.keepFor <= 0:
+		return cli.Usagef("--keep-for: is %s; use more than 0", s.keepFor)
 	case s.drainTimeout < 0:
 		return cli.Usagef("--drain-timeout: is %s; use 0 or more", s.drainTimeout)
 	case s.runDir == "":
@@ -107,6 +126,26 @@ func (s *settings) check() error {
 		return cli.Exit(cli.ExitUsage, err)
 	}
 	return nil
+}
+
+// A log is kept in so many segments, of which the oldest is freed at once.
+const (
+	logSegments = 3
+	minLogSize  = 1 // MiB
+)
+
+// keepLog returns how much of each log is kept.
+func (s *settings) keepLog() logs.Policy {
+	return logs.Policy{Segments: logSegments, SegmentSize: int64(s.logSize) << 20 / logSegments}
+}
+
+// retention returns which logs of workers that ended are kept.
+func (s *settings) retention() logs.Retention {
+	keep := logs.Retention{Files: s.keepExited, Age: s.keepFor}
+	if keep.Files == 0 {
+		keep.Age, keep.Files = time.Nanosecond, 1 // there 0 means the default
+	}
+	return keep
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

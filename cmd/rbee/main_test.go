@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -146,17 +147,8 @@ func killWorkers(fail func(string, ...any), dir string) {
 		if run.ReadRecord(id, &record) != nil {
 			continue // it was never started
 		}
-		worker, err := process.Find(record.Process.Identity)
-		if errors.Is(err, process.ErrGone) {
-			continue
-		}
-		if err != nil {
-			fail("%v", err)
-		}
-		if handle, err := os.FindProcess(worker.PID); err == nil {
-			_ = handle.Kill()
-		}
-		if _, err := worker.Wait(); err != nil {
+		_, err := run.End(context.Background(), process.Tree{Leader: record.Process.Identity, Worker: id}, process.EndConfig{Signal: syscall.SIGKILL})
+		if err != nil && !errors.Is(err, process.ErrGone) {
 			fail("%v", err)
 		}
 	}

@@ -34,7 +34,7 @@ func Rooms() map[string][]string {
 		"consumer": {"std", "messages", natsGo},
 		"queen":    {"std", "messages", natsGo},
 
-		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "messages", "internal/cli", "internal/natsconn", cobra, pflag, systemd, sys},
+		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "spawner/logs", "spawner/process", "messages", "internal/cli", "internal/natsconn", cobra, pflag, systemd, sys},
 		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", cobra, pflag},
 		"cmd/llm-worker": {"std"},
 

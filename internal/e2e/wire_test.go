@@ -48,6 +48,10 @@ type (
 		ExitCode  *int     `json:"exit_code"`
 		Signal    string   `json:"signal"`
 		LogTail   []string `json:"log_tail"`
+		LogPath   string   `json:"log_path"`
+		LivedMS   int64    `json:"lived_ms"`
+		Command   []string `json:"command"`
+		OOMKilled bool     `json:"oom_killed"`
 		Tried     []string `json:"tried"`
 		Retryable bool     `json:"retryable"`
 	}
