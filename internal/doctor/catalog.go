@@ -17,9 +17,9 @@ import (
 
 // catalog examines what the hive takes workers from.
 func (e examiner) catalog(ctx context.Context) []Check {
-	probes := []probe{{"entries", func(context.Context) []Check { return e.entries() }}}
+	probes := []probe{{name: "entries", run: func(context.Context) []Check { return e.entries() }}}
 	if e.DevRoot != "" {
-		probes = append(probes, probe{"dev_root", func(context.Context) []Check { return e.devTree() }})
+		probes = append(probes, probe{name: "dev_root", run: func(context.Context) []Check { return e.devTree() }})
 	}
 	return e.run(ctx, "catalog", probes...)
 }
@@ -83,8 +83,9 @@ func (e examiner) devTree() []Check {
 	return ok("%s is a Cargo workspace; its target/ is searched behind the catalog", root)
 }
 
-// installed reports whether a job for a device of this type finds a worker.
-func (e examiner) installed(worker device.WorkerType) bool {
+// hasCUDAWorker reports whether a job for an NVIDIA GPU finds a worker.
+func (e examiner) hasCUDAWorker() bool {
+	worker := device.CudaLlm
 	if e.CatalogDir != "" {
 		if _, _, err := catalog.Open(e.CatalogDir).Find(worker.Binary(), ""); err == nil {
 			return true

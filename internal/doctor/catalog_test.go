@@ -14,7 +14,7 @@ func TestCatalog(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t)
 	entries := func() []Check {
-		return examiner{cfg}.run(t.Context(), "catalog", probe{"entries", lines(examiner{cfg}.entries())})
+		return examiner{cfg}.run(t.Context(), "catalog", probe{name: "entries", run: lines(examiner{cfg}.entries())})
 	}
 
 	found := entries()

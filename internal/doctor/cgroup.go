@@ -28,7 +28,7 @@ func pidsLimit(file, root string) []Check {
 	switch {
 	case at == "":
 		return ok("no control group bounds the number of processes")
-	case least-used < fewProcesses:
+	case least-used < few:
 		return warn("raise it: TasksMax=infinity in the unit, --pids-limit=-1 for a container",
 			"%d of the %d processes and threads of %s are taken, workers' threads included", used, least, at)
 	}

@@ -20,10 +20,10 @@ const procGPUs = "/proc/driver/nvidia/gpus"
 // devices examines what workers may run on, and whether there are workers for it.
 func (e examiner) devices(ctx context.Context) []Check {
 	return e.run(ctx, "devices",
-		probe{"cpu", func(context.Context) []Check {
+		probe{name: "cpu", run: func(context.Context) []Check {
 			return ok("%d cores, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
 		}},
-		probe{"cuda", func(ctx context.Context) []Check { return e.cuda(ctx, procGPUs) }},
+		probe{name: "cuda", run: func(ctx context.Context) []Check { return e.cuda(ctx, procGPUs) }},
 	)
 }
 
@@ -33,7 +33,7 @@ func (e examiner) cuda(ctx context.Context, proc string) []Check {
 		return ok("none: CUDA is not for this system")
 	}
 	gpus, err := nvidia(ctx, proc)
-	worker := e.installed(device.CudaLlm)
+	worker := e.hasCUDAWorker()
 	var found []Check
 	if err != nil {
 		found = warn("run nvidia-smi and mend what it says; after an update of the driver that is a reboot", "the driver does not answer: %v", err)

@@ -69,11 +69,11 @@ func requireLines(t *testing.T, want []line, cfg Config, driver, worker bool) {
 func TestAWorkerOfTheDevelopmentTreeCounts(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t)
-	require.False(t, examiner{cfg}.installed("CudaLlm"))
+	require.False(t, examiner{cfg}.hasCUDAWorker())
 	cfg.DevRoot = t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(cfg.DevRoot, "Cargo.toml"), []byte("[workspace]\n"), 0o600))
 	require.NoError(t, os.MkdirAll(filepath.Join(cfg.DevRoot, "target", "debug"), 0o755))
-	require.False(t, examiner{cfg}.installed("CudaLlm"))
+	require.False(t, examiner{cfg}.hasCUDAWorker())
 	require.NoError(t, os.WriteFile(filepath.Join(cfg.DevRoot, "target", "debug", "cuda-llm-worker-rbee"), []byte("#!/bin/sh\n"), 0o755))
-	require.True(t, examiner{cfg}.installed("CudaLlm"))
+	require.True(t, examiner{cfg}.hasCUDAWorker())
 }

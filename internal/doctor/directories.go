@@ -22,12 +22,12 @@ const (
 // directories examines where the hive writes and where workers run.
 func (e examiner) directories(ctx context.Context) []Check {
 	return e.run(ctx, "directories",
-		probe{"run_dir", func(context.Context) []Check { return e.runDir() }},
-		probe{"run_dir_disk", func(context.Context) []Check { return runDisk(e.RunDir) }},
-		probe{"workers", e.workers},
-		probe{"log_dir", func(context.Context) []Check { return e.logDir() }},
-		probe{"log_dir_disk", func(context.Context) []Check { return logDisk(e.LogDir) }},
-		probe{"work_dir", func(context.Context) []Check { return e.workDir() }},
+		probe{name: "run_dir", run: func(context.Context) []Check { return e.runDir() }},
+		probe{name: "run_dir_disk", run: func(context.Context) []Check { return runDisk(e.RunDir) }},
+		probe{name: "workers", run: e.workers},
+		probe{name: "log_dir", run: func(context.Context) []Check { return e.logDir() }},
+		probe{name: "log_dir_disk", run: func(context.Context) []Check { return logDisk(e.LogDir) }},
+		probe{name: "work_dir", run: func(context.Context) []Check { return e.workDir() }},
 	)
 }
 

@@ -41,8 +41,8 @@ func TestACheckThatBreaksIsAFailure(t *testing.T) {
 	t.Parallel()
 	e := examiner{Config{Timeout: time.Minute}}
 	found := e.run(t.Context(), "area",
-		probe{"broken", func(context.Context) []Check { panic(errors.New("no such thing")) }},
-		probe{"sound", func(context.Context) []Check { return ok("here") }},
+		probe{name: "broken", run: func(context.Context) []Check { panic(errors.New("no such thing")) }},
+		probe{name: "sound", run: func(context.Context) []Check { return ok("here") }},
 	)
 	require.Equal(t, []Check{
 		{Area: "area", Name: "broken", Status: Failure, Message: "the check itself broke: no such thing", Advice: "report this as a fault of rbee-hive"},
@@ -55,8 +55,8 @@ func TestACheckThatDoesNotEndIsLeftBehind(t *testing.T) {
 	release, ended := make(chan struct{}), make(chan struct{})
 	e := examiner{Config{Timeout: 10 * time.Millisecond}}
 	found := e.run(t.Context(), "area",
-		probe{"stuck", func(context.Context) []Check { defer close(ended); <-release; return nil }},
-		probe{"heeds_its_time", func(ctx context.Context) []Check { <-ctx.Done(); return warn("wait", "cut short") }},
+		probe{name: "stuck", run: func(context.Context) []Check { defer close(ended); <-release; return nil }},
+		probe{name: "heeds_its_time", run: func(ctx context.Context) []Check { <-ctx.Done(); return warn("wait", "cut short") }},
 	)
 	close(release)
 	<-ended

@@ -128,7 +128,7 @@ func (r Report) one(t *testing.T, area, name string) Check {
 // only runs one probe as an area does, and returns its only line.
 func only(t *testing.T, run func(context.Context) []Check) Check {
 	t.Helper()
-	found := examiner{Config{Timeout: DefaultTimeout}}.run(t.Context(), "area", probe{"name", run})
+	found := examiner{Config{Timeout: DefaultTimeout}}.run(t.Context(), "area", probe{name: "name", run: run})
 	require.Len(t, found, 1, "%v", found)
 	return found[0]
 }

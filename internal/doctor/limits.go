@@ -10,10 +10,9 @@ import (
 )
 
 const (
-	// fewFiles is how many open files are few: a hive has one for each living worker, a worker one per connection.
-	fewFiles = 4096
-	// fewProcesses is how many processes and threads are few: a worker on a GPU has hundreds.
-	fewProcesses = 4096
+	// few is how many open files are few, and how many processes and threads: a hive has a file for each living worker, a
+	// worker one per connection, and a worker on a GPU has hundreds of threads.
+	few = 4096
 	// unlimited is a limit that is none.
 	unlimited = -1
 )
@@ -21,10 +20,10 @@ const (
 // limits examines what bounds the hive and the workers, who are its children.
 func (e examiner) limits(ctx context.Context) []Check {
 	return e.run(ctx, "limits",
-		probe{"open_files", openFiles},
-		probe{"processes", func(context.Context) []Check { return processLimit() }},
-		probe{"cgroup_pids", func(context.Context) []Check { return pidsLimit("/proc/self/cgroup", "/sys/fs/cgroup") }},
-		probe{"systemd", func(ctx context.Context) []Check { return systemd(ctx, "/proc/self/cgroup") }},
+		probe{name: "open_files", run: openFiles},
+		probe{name: "processes", run: func(context.Context) []Check { return processLimit() }},
+		probe{name: "cgroup_pids", run: func(context.Context) []Check { return pidsLimit("/proc/self/cgroup", "/sys/fs/cgroup") }},
+		probe{name: "systemd", run: func(ctx context.Context) []Check { return systemd(ctx, "/proc/self/cgroup") }},
 	)
 }
 
@@ -38,11 +37,11 @@ func openFiles(ctx context.Context) []Check {
 	}
 	soft, err := childLimit(ctx)
 	switch {
-	case limited(hard, fewFiles):
+	case limited(hard):
 		return warn(advice, "%s for the hive and for each worker; a living worker costs the hive one, and a connection the worker", limit(hard))
 	case err != nil:
 		return ok("%s for the hive; for a worker not known: %v", limit(hard), err)
-	case limited(soft, fewFiles):
+	case limited(soft):
 		return warn(advice, "%s for a worker unless it raises that itself, %s for the hive: a connection costs the worker one", limit(soft), limit(hard))
 	}
 	return ok("%s for a worker, %s for the hive", limit(soft), limit(hard))
@@ -65,14 +64,14 @@ func processLimit() []Check {
 	switch {
 	case !known:
 		return ok("not known on this system")
-	case limited(soft, fewProcesses):
+	case limited(soft):
 		return warn("raise it: LimitNPROC=infinity in the unit, `ulimit -u unlimited` in a shell",
 			"%s processes and threads for all that this user runs: a start may fail for want of one", limit(soft))
 	}
 	return ok("%s processes and threads for this user", limit(soft))
 }
 
-func limited(n, few int64) bool { return n != unlimited && n < few }
+func limited(n int64) bool { return n != unlimited && n < few }
 
 // limit returns a limit as people read it.
 func limit(n int64) string {

@@ -32,9 +32,9 @@ type try struct{ allow, subject string }
 func (e examiner) permissions(nc *nats.Conn) []probe {
 	probes := make([]probe, 0, 8)
 	for _, g := range e.grants(nc) {
-		probes = append(probes, probe{g.name, func(ctx context.Context) []Check { return g.check(ctx, nc) }})
+		probes = append(probes, probe{name: g.name, run: func(ctx context.Context) []Check { return g.check(ctx, nc) }})
 	}
-	return append(probes, probe{"answers", func(context.Context) []Check {
+	return append(probes, probe{name: "answers", run: func(context.Context) []Check {
 		return ok("not tried: only a queen can send the request that a hive answers; this user needs allow_responses")
 	}})
 }

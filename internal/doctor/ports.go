@@ -21,8 +21,8 @@ func (e examiner) ports(ctx context.Context) []Check {
 		e.Ports = process.PortRange{First: 9001, Last: 9999}
 	}
 	return e.run(ctx, "ports",
-		probe{"free", e.freePorts},
-		probe{"ephemeral", func(context.Context) []Check { return e.ephemeral("/proc/sys/net/ipv4") }},
+		probe{name: "free", run: e.freePorts},
+		probe{name: "ephemeral", run: func(context.Context) []Check { return e.ephemeral("/proc/sys/net/ipv4") }},
 	)
 }
 

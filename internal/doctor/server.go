@@ -23,19 +23,19 @@ const (
 func (e examiner) nats(ctx context.Context) []Check {
 	nc, found := e.connect(ctx)
 	if nc == nil {
-		return append(found, e.run(ctx, "permissions", probe{"grants", func(context.Context) []Check {
+		return append(found, e.run(ctx, "permissions", probe{name: "grants", run: func(context.Context) []Check {
 			return warn("mend the connection first, then run doctor again", "not tried: there is no connection to NATS")
 		}})...)
 	}
 	defer nc.Close()
 	found = append(found, e.run(ctx, "server",
-		probe{"tls", func(context.Context) []Check { return transport(nc) }},
-		probe{"round_trip", func(ctx context.Context) []Check { return roundTrip(ctx, nc) }},
-		probe{"version", func(context.Context) []Check {
+		probe{name: "tls", run: func(context.Context) []Check { return transport(nc) }},
+		probe{name: "round_trip", run: func(ctx context.Context) []Check { return roundTrip(ctx, nc) }},
+		probe{name: "version", run: func(context.Context) []Check {
 			return ok("nats-server %s, named %s", nc.ConnectedServerVersion(), nc.ConnectedServerName())
 		}},
-		probe{"max_payload", func(context.Context) []Check { return maxPayload(nc) }},
-		probe{"same_id", func(ctx context.Context) []Check { return e.sameID(ctx, nc) }},
+		probe{name: "max_payload", run: func(context.Context) []Check { return maxPayload(nc) }},
+		probe{name: "same_id", run: func(ctx context.Context) []Check { return e.sameID(ctx, nc) }},
 	)...)
 	return append(found, e.run(ctx, "permissions", e.permissions(nc)...)...)
 }
@@ -43,7 +43,8 @@ func (e examiner) nats(ctx context.Context) []Check {
 // connect returns a connection, made as a hive makes it, or nil.
 func (e examiner) connect(ctx context.Context) (*nats.Conn, []Check) {
 	conn := make(chan *nats.Conn, 1)
-	found := e.run(ctx, "server", probe{"connection", func(ctx context.Context) []Check {
+	late := fail("check --server (NATS_URL) and what is between, or give it longer with --timeout", "no NATS server answers at %s within %s", e.NATS, e.Timeout)
+	found := e.run(ctx, "server", probe{name: "connection", late: late, run: func(ctx context.Context) []Check {
 		nc, err := natsconn.Connect(ctx, e.NATS, natsconn.Options{
 			Name: "rbee-hive doctor " + e.HiveID, InboxPrefix: "_INBOX_hive-" + e.HiveID,
 		})
@@ -55,7 +56,7 @@ func (e examiner) connect(ctx context.Context) (*nats.Conn, []Check) {
 			return failBy(err, "check --server (NATS_URL) and the other settings of NATS")
 		case ctx.Err() != nil: // nobody waits for it any more
 			nc.Close()
-			return fail("find out what is slow, or give it longer with --timeout", "no connection within %s", e.Timeout)
+			return late
 		}
 		conn <- nc
 		credentials := ok("accepted")

@@ -82,6 +82,7 @@ func TestASilentServerIsNotWaitedFor(t *testing.T) {
 	require.Nil(t, nc)
 	require.Len(t, found, 1)
 	require.Equal(t, Failure, found[0].Status)
+	require.Equal(t, "no NATS server answers at nats://"+listener.Addr().String()+" within 300ms", found[0].Message)
 	require.NoError(t, listener.Close()) // resets the connection that waits in its queue, and so ends what was left behind
 }
 

@@ -8,7 +8,7 @@ import (
 
 // system examines what every hive needs of the system.
 func (e examiner) system(ctx context.Context) []Check {
-	probes := []probe{{"user", func(context.Context) []Check { return user(os.Geteuid()) }}}
+	probes := []probe{{name: "user", run: func(context.Context) []Check { return user(os.Geteuid()) }}}
 	return e.run(ctx, "system", append(probes, systemProbes()...)...)
 }
 

@@ -12,9 +12,9 @@ import (
 
 func systemProbes() []probe {
 	return []probe{
-		{"kernel", func(context.Context) []Check { return kernel() }},
-		{"proc", func(context.Context) []Check { return proc("/proc/self/mountinfo") }},
-		{"clock", func(context.Context) []Check { return clock() }},
+		{name: "kernel", run: func(context.Context) []Check { return kernel() }},
+		{name: "proc", run: func(context.Context) []Check { return proc("/proc/self/mountinfo") }},
+		{name: "clock", run: func(context.Context) []Check { return clock() }},
 	}
 }
 

@@ -81,7 +81,7 @@ func judgeUnit(unit string, properties map[string]string) []Check {
 	if most, err := strconv.ParseUint(properties["TasksMax"], 10, 64); err == nil && whole64(most) != unlimited {
 		found = append(found, warn(advice("TasksMax=infinity"), "%s has TasksMax=%d, for the hive and the threads of all workers", unit, most)...)
 	}
-	if files, err := strconv.ParseUint(properties["LimitNOFILESoft"], 10, 64); err == nil && limited(whole64(files), fewFiles) {
+	if files, err := strconv.ParseUint(properties["LimitNOFILESoft"], 10, 64); err == nil && limited(whole64(files)) {
 		found = append(found, warn(advice("LimitNOFILE=65536"), "%s gives each worker %d open files: a connection costs one", unit, files)...)
 	}
 	if found == nil {
