@@ -121,8 +121,11 @@ func TestNoJobIsTakenFromTheHive(t *testing.T) {
 	go func() { ended <- Examine(t.Context(), cfg) }()
 	queen := natstest.Dial(t, server.URL(), nats.UserInfo("queen", "pw-QUEEN"))
 	sent := int64(0)
-	for report := (Report{}); report.HiveID == ""; sent++ {
-		require.NoError(t, queen.Publish("rbee.v1.hive.gpu-1.worker_spawn", []byte("{}")))
+	for report := (Report{}); report.HiveID == ""; {
+		for range 200 { // at a time, so that there is no moment without one
+			require.NoError(t, queen.Publish("rbee.v1.hive.gpu-1.worker_spawn", []byte("{}")))
+			sent++
+		}
 		require.NoError(t, queen.Flush())
 		select {
 		case report = <-ended:
