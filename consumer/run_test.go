@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/url"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -43,8 +44,10 @@ func TestHiveIsFoundWithItsWork(t *testing.T) {
 	service(t, client, "PING", &ping)
 	require.Equal(t, "rbee-hive", ping.Name)
 	require.Equal(t, "0.1.0-3-g90da700", ping.Version)
+	host, err := os.Hostname()
+	require.NoError(t, err)
 	require.Equal(t, map[string]string{
-		"hive_id": "gpu-1", "platform": runtime.GOOS + "/" + runtime.GOARCH, "version": "v0.1.0-3-g90da700", "prefix": "rbee.v1",
+		"hive_id": "gpu-1", "platform": runtime.GOOS + "/" + runtime.GOARCH, "version": "v0.1.0-3-g90da700", "prefix": "rbee.v1", "host": host,
 	}, ping.Metadata)
 	var info micro.Info
 	service(t, client, "INFO", &info)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"runtime"
 	"strings"
@@ -48,7 +49,7 @@ func (h *hive) subscribe(ctx context.Context) (micro.Service, error) {
 		Description: "starts the workers of one machine",
 		Metadata: map[string]string{
 			messages.MetaHiveID: h.HiveID, messages.MetaPlatform: platform, messages.MetaVersion: h.Version,
-			messages.MetaPrefix: h.Subjects.Prefix(),
+			messages.MetaPrefix: h.Subjects.Prefix(), messages.MetaHost: host(),
 		},
 		StatsHandler: func(*micro.Endpoint) any { return h.stats() },
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
@@ -64,6 +65,15 @@ func (h *hive) subscribe(ctx context.Context) (micro.Service, error) {
 		return nil, errors.Join(fmt.Errorf("subscribe to %s: %w", h.subject(), err), svc.Stop())
 	}
 	return svc, nil
+}
+
+// host returns the name of this machine, or "" if it has none.
+func host() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // subject is where the hive's requests arrive, whatever their operation.

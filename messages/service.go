@@ -13,4 +13,6 @@ const (
 	MetaVersion = "version"
 	// MetaPrefix is what the hive's subjects begin with, [Subjects.Prefix].
 	MetaPrefix = "prefix"
+	// MetaHost is the name of the hive's machine, by which two machines with one id are told apart.
+	MetaHost = "host"
 )

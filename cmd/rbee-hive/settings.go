@@ -23,7 +23,7 @@ import (
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
-// settings is what `rbee-hive serve` is told by its flags and variables.
+// settings is what `rbee-hive serve` and `doctor` are told by their flags and variables.
 type settings struct {
 	hiveID string
 	nats   natsconn.Config

@@ -34,12 +34,16 @@ func Rooms() map[string][]string {
 		"consumer": {"std", "messages", natsGo},
 		"queen":    {"std", "messages", natsGo},
 
-		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "spawner/logs", "spawner/process", "messages", "internal/cli", "internal/natsconn", cobra, pflag, systemd, sys},
+		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "spawner/logs", "spawner/process", "messages", "internal/cli", "internal/doctor", "internal/natsconn", cobra, pflag, systemd, sys},
 		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", cobra, pflag},
 		"cmd/llm-worker": {"std"},
 
 		"internal/cli":      {"std", cobra, pflag, tint, term},
 		"internal/natsconn": {"std", natsGo, natsContext, pflag},
+		"internal/doctor": {
+			"std", "messages", "spawner/binary", "spawner/catalog", "spawner/device", "spawner/devtree", "spawner/process",
+			"internal/natsconn", natsGo, sys,
+		},
 		"internal/natsd":    {"std", natsServer},
 		"internal/devstack": {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
 		"internal/natstest": {"std", "internal/natsd", natsGo},

@@ -1,0 +1,100 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/rbee-keeper/hive/messages"
+)
+
+const (
+	// longest is how long the processes of a hive are listened for at most.
+	longest = 500 * time.Millisecond
+	// quiet ends the listening once nobody new was heard for so long.
+	quiet = 100 * time.Millisecond
+)
+
+// sameID finds out who serves the hive's id at this moment. Jobs of one id go to any of its processes: on one machine that
+// is meant, on two the model may run on either.
+func (e examiner) sameID(ctx context.Context, nc *nats.Conn) []Check {
+	ask, err := micro.ControlSubject(micro.PingVerb, messages.ServiceName, "")
+	if err != nil {
+		return failBy(err, "report this as a fault of rbee-hive")
+	}
+	answers := make(chan *nats.Msg, 1024)
+	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
+	if err != nil {
+		return failBy(err, "mend the connection, then run doctor again")
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	denied, err := denial(ctx, nc, ask, func() error { return nc.PublishRequest(ask, sub.Subject, nil) })
+	switch {
+	case err != nil:
+		return failBy(err, "mend the connection, then run doctor again")
+	case denied:
+		return ok("not known: this user may not ask, as it should be; `rbee hives` tells the queen")
+	}
+	own, _ := os.Hostname()
+	return e.judge(own, e.hosts(ctx, answers))
+}
+
+// hosts returns the host of each process that answers for the hive; empty where it does not say.
+func (e examiner) hosts(ctx context.Context, answers <-chan *nats.Msg) []string {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	var hosts []string
+	var silent <-chan time.Time
+	for {
+		select {
+		case msg := <-answers:
+			var ping micro.Ping
+			if len(msg.Data) == 0 { // the server's own answer: no responders
+				return hosts
+			}
+			if json.Unmarshal(msg.Data, &ping) == nil && ping.Metadata[messages.MetaHiveID] == e.HiveID &&
+				ping.Metadata[messages.MetaPrefix] == e.Subjects.Prefix() {
+				hosts = append(hosts, ping.Metadata[messages.MetaHost])
+			}
+			silent = time.After(quiet)
+		case <-silent:
+			return hosts
+		case <-ctx.Done():
+			return hosts
+		}
+	}
+}
+
+// judge says what it means that processes on these hosts serve the hive's id.
+func (e examiner) judge(own string, hosts []string) []Check {
+	const advice = "give each machine an id of its own with --hive-id (RBEE_HIVE_ID)"
+	others := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return host == own && own != "" })
+	switch {
+	case len(hosts) == 0:
+		return ok("no process serves hive %s at this moment", e.HiveID)
+	case len(others) == 0:
+		return ok("hive %s is served on this host (%s), by %s", e.HiveID, own, processes(len(hosts)))
+	}
+	for i, host := range others {
+		if host == "" {
+			others[i] = "a host that it does not name"
+		}
+	}
+	slices.Sort(others)
+	return warn(advice, "hive %s is served by %s elsewhere, on %s: two machines with one id share its jobs",
+		e.HiveID, processes(len(others)), strings.Join(slices.Compact(others), ", "))
+}
+
+func processes(n int) string {
+	if n == 1 {
+		return "one process"
+	}
+	return fmt.Sprintf("%d processes", n)
+}
