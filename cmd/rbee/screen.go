@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rbee-keeper/hive/internal/cli"
@@ -48,7 +49,7 @@ func (l *lister) picture(w io.Writer, known truths) []string {
 	width, height := cli.Size(w)
 	paint := cli.NewPaint(w)
 	workers := known.join(l.hive, l.exited)
-	foot := []string{paint.Dim(cut(fmt.Sprintf("%d workers; Ctrl-C ends it", len(workers)), width))}
+	foot := []string{paint.Dim(cut(fmt.Sprintf("workers: %d; Ctrl-C ends it", len(workers)), width))}
 	for _, note := range known.notes() {
 		foot = append(foot, paint.Yellow(cut(note, width)))
 	}
@@ -71,12 +72,13 @@ func (s *screen) draw(lines []string) error {
 	if s.drawn != nil && slices.Equal(s.drawn, lines) {
 		return nil
 	}
-	text := hideCursor + home
+	var text strings.Builder
+	text.WriteString(hideCursor + home)
 	for _, line := range lines {
-		text += line + clearLine + "\r\n"
+		text.WriteString(clearLine + line + "\r\n") // cleared first: behind a line that fills its row, some terminals clear its last letter
 	}
 	s.drawn = lines
-	_, err := io.WriteString(s.w, text+clearBelow)
+	_, err := io.WriteString(s.w, text.String()+clearBelow)
 	return err
 }
 
