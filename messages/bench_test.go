@@ -30,6 +30,23 @@ func BenchmarkDecodeResult(b *testing.B) {
 	}
 }
 
+// BenchmarkDecodeWorkers reads what a hive with 100 workers answers.
+func BenchmarkDecodeWorkers(b *testing.B) {
+	page := messages.WorkerPage{HiveID: hiveID}
+	for range 100 {
+		page.Workers = append(page.Workers, readyWorker())
+	}
+	data, err := page.Encode()
+	require.NoError(b, err)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if _, err := messages.DecodeWorkers(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkEncodeEvent(b *testing.B) {
 	event := jobEvent()
 	b.ReportAllocs()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // StatusRequest asks a hive how it is. All of it may be left out.
@@ -91,14 +92,14 @@ func otherOperation(op, want Operation) *Error {
 }
 
 func listOf(operations []Operation) string {
-	var list string
+	var list strings.Builder
 	for i, op := range operations {
 		if i > 0 {
-			list += ", "
+			list.WriteString(", ")
 		}
-		list += string(op)
+		list.WriteString(string(op))
 	}
-	return list
+	return list.String()
 }
 
 // rule is what a check said of one field.

@@ -6,9 +6,11 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/rbee-keeper/hive/messages"
 )
 
-// NoHiveError says that nobody takes jobs under the id of a hive, so that no worker was started. It wraps
+// NoHiveError says that nobody takes requests under the id of a hive, so that nothing was done. It wraps
 // [nats.ErrNoResponders].
 type NoHiveError struct {
 	// Hive is the hive that was asked.
@@ -25,7 +27,7 @@ func (e *NoHiveError) Error() string {
 	case len(e.Known) == 0:
 		return fmt.Sprintf("no hive %s answers, and no other under %s: start rbee-hive on its machine, against this NATS server", e.Hive, e.Prefix)
 	case slices.Contains(e.Known, e.Hive):
-		return fmt.Sprintf("hive %s took no job but is there now: ask again", e.Hive)
+		return fmt.Sprintf("hive %s took no request but is there now: ask again", e.Hive)
 	}
 	return fmt.Sprintf("no hive %s answers; those that do: %s", e.Hive, strings.Join(e.Known, ", "))
 }
@@ -33,13 +35,15 @@ func (e *NoHiveError) Error() string {
 // Unwrap returns [nats.ErrNoResponders].
 func (e *NoHiveError) Unwrap() error { return nats.ErrNoResponders }
 
-// NoAnswerError says that a job was sent and no answer to it came that can be used: the context ended, the connection
-// closed, or what came was not for this job. The worker may run all the same. Asking again with the same job id is
-// always safe, because the same job never starts a second worker.
+// NoAnswerError says that a request was sent and no answer to it came that can be used: the context ended, the connection
+// closed, or what came was not for this request. A job may have had its effect all the same. Asking again is always safe: the
+// same job never starts a second worker, and a worker that is deleted already is [messages.WorkerNotFound].
 type NoAnswerError struct {
 	// Hive is the hive that was asked.
 	Hive string
-	// JobID is the job to ask again with.
+	// Operation is what it was asked for.
+	Operation messages.Operation
+	// JobID is the job to ask again with; empty if it was a question.
 	JobID string
 	// Err is why there is no answer.
 	Err error
@@ -47,8 +51,14 @@ type NoAnswerError struct {
 
 // Error says what was waited for and what to do.
 func (e *NoAnswerError) Error() string {
-	return fmt.Sprintf("wait for hive %s to answer job %s: %v; its worker may run all the same: ask again with this job id, which starts no second one",
-		e.Hive, e.JobID, e.Err)
+	what, next := "job "+e.JobID, "its worker may run all the same: ask again with this job id, which starts no second one"
+	switch {
+	case e.JobID == "":
+		what, next = string(e.Operation), "ask again"
+	case e.Operation == messages.WorkerDelete:
+		next = "its worker may be gone all the same: ask again, and one that is gone is not found"
+	}
+	return fmt.Sprintf("wait for hive %s to answer %s: %v; %s", e.Hive, what, e.Err, next)
 }
 
 // Unwrap returns Err, so that errors.Is finds [context.DeadlineExceeded] and its like.

@@ -6,6 +6,9 @@
 //	client := queen.New(nc, queen.Config{})
 //	result, err := client.Spawn(ctx, "gpu-1", messages.Job{Model: "meta-llama/Llama-3-8b", Device: "cuda:0"}, nil)
 //
+// [Client.Workers] and [Client.Worker] tell what runs on a hive's machine, [Client.Delete] ends a worker, and [Client.Logs]
+// and [Client.Follow] read its log.
+//
 // A [Client] asks hives over NATS. A [Registry] listens to workers over HTTP, and is the only source of truth about them.
 // Neither needs the other.
 //

@@ -23,7 +23,6 @@ const (
 // the channel. Only where servers route the two differently (hives in an account of their own) can the answer overtake.
 type story struct {
 	client  *Client
-	job     messages.Job
 	narrate func(messages.Event)
 	sub     *nats.Subscription
 	arrived chan *nats.Msg
@@ -31,16 +30,16 @@ type story struct {
 	ended   bool // the terminal event was told
 }
 
-// follow subscribes to the narration of job; without a listener it returns nil. The server handles the subscription before
+// follow subscribes to the narration of a job; without a listener it returns nil. The server handles the subscription before
 // anything that is published later on this connection, so there is nothing to wait for.
-func (c *Client) follow(job messages.Job, narrate func(messages.Event)) (*story, error) {
+func (c *Client) follow(e errand, narrate func(messages.Event)) (*story, error) {
 	if narrate == nil {
 		return nil, nil
 	}
-	s := &story{client: c, job: job, narrate: narrate, arrived: make(chan *nats.Msg, storyBuffer)}
+	s := &story{client: c, narrate: narrate, arrived: make(chan *nats.Msg, storyBuffer)}
 	var err error
-	if s.sub, err = c.nc.ChanSubscribe(c.subjects.Narration(job.HiveID, job.JobID, ""), s.arrived); err != nil {
-		return nil, fmt.Errorf("follow job %s: %w", job.JobID, err)
+	if s.sub, err = c.nc.ChanSubscribe(c.subjects.Narration(e.hive, e.job, ""), s.arrived); err != nil {
+		return nil, fmt.Errorf("follow job %s: %w", e.job, err)
 	}
 	return s, nil
 }

@@ -25,8 +25,20 @@ func (f *spawnFlags) explain(cmd *cobra.Command, result messages.Result, err err
 	if !ok {
 		return err
 	}
-	if f.output.JSON() {
-		line, err := messages.Failure{JobID: result.JobID, HiveID: result.HiveID, Err: failure}.Encode()
+	again := ""
+	if failure.Retryable {
+		again = "  Ask again with --job-id " + f.job.JobID + ": that starts no second worker.\n"
+	}
+	answer := messages.Failure{JobID: result.JobID, HiveID: result.HiveID, Err: failure}
+	return tellFailure(cmd, f.output, answer, f.told, again)
+}
+
+// tellFailure tells what a hive answered, and returns the error with the exit code that it means. What was told already by the
+// narration is not told twice; more stands behind the details.
+func tellFailure(cmd *cobra.Command, output *cli.Output, answer messages.Failure, told bool, more string) error {
+	failure := answer.Err
+	if output.JSON() {
+		line, err := answer.Encode()
 		if err != nil {
 			return err
 		}
@@ -37,11 +49,8 @@ func (f *spawnFlags) explain(cmd *cobra.Command, result messages.Result, err err
 	case messages.WorkerNotInstalled, messages.WorkerNotFound, messages.DeviceNotFound:
 		code = cli.ExitNotFound
 	}
-	more := details(failure)
-	if failure.Retryable {
-		more += "  Ask again with --job-id " + f.job.JobID + ": that starts no second worker.\n"
-	}
-	if f.told { // the line is there; the details follow
+	more = details(failure) + more
+	if told { // the line is there; the details follow
 		fmt.Fprint(cmd.ErrOrStderr(), cli.Printable(more))
 		return cli.Exit(code, nil)
 	}
@@ -71,6 +80,9 @@ func details(e *messages.Error) string {
 		for _, line := range lines {
 			fmt.Fprintf(&b, "    %s\n", messages.OneLine(cli.Printable(line)))
 		}
+	}
+	if e.OOMKilled {
+		b.WriteString("  it was ended because memory ran out\n")
 	}
 	section("its last output", e.LogTail)
 	if len(e.Tried) > 0 && !strings.Contains(e.Message, e.Tried[0]) {

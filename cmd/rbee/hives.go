@@ -2,11 +2,15 @@ package main
 
 import (
 	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/rbee-keeper/hive/internal/cli"
+	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
 )
 
@@ -47,6 +51,47 @@ func hivesCommand() *cobra.Command {
 			})
 		}
 		return cli.Table(cmd.OutOrStdout(), rows...)
+	}
+	cmd.AddCommand(hiveStatusCommand())
+	return cmd
+}
+
+func hiveStatusCommand() *cobra.Command {
+	var f fleet
+	cmd := &cobra.Command{
+		Use:     "status HIVE",
+		Short:   "Ask a hive how it is",
+		Long:    "status asks a hive for its version, its devices, and what it has to do. If there is no such hive, the exit code is 4.",
+		Example: `  rbee hives status gpu-1`,
+		Args:    cobra.ExactArgs(1),
+	}
+	output := cli.AddOutput(cmd)
+	f.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := messages.CheckID(args[0]); err != nil {
+			return cli.Usagef("hive id: %w", err)
+		}
+		client, _, done, err := f.client(cmd)
+		if err != nil {
+			return err
+		}
+		defer done()
+		info, err := client.Status(cmd.Context(), args[0])
+		if err != nil {
+			return explainQuestion(args[0], err)
+		}
+		if output.JSON() {
+			return cli.WriteJSON(cmd.OutOrStdout(), info)
+		}
+		return cli.Table(cmd.OutOrStdout(),
+			[]string{"hive", cli.Printable(info.HiveID)},
+			[]string{"version", cli.Printable(info.Version) + " (" + cli.Printable(info.Platform) + ")"},
+			[]string{"devices", messages.OneLine(cli.Printable(strings.Join(info.Devices, ", ")))},
+			[]string{"workers", strconv.Itoa(info.Workers)},
+			[]string{"jobs", fmt.Sprintf("%d at work, %d waiting", info.JobsRunning, info.JobsWaiting)},
+			[]string{"queue", messages.OneLine(cli.Printable(cmp.Or(info.Queue, "-")))},
+			[]string{"started", info.StartedAt.Format(time.RFC3339)},
+		)
 	}
 	return cmd
 }

@@ -97,9 +97,9 @@ func TestQueenKeepsTheRegistry(t *testing.T) {
 	resp.Body.Close()
 	require.Equal(t, http.StatusNoContent, resp.StatusCode)
 
-	code, said := proctest.Start(t, nil, "rbee", "workers", "--queen-url", url).Exit()
+	code, said := proctest.Start(t, []string{"NATS_URL=nats://127.0.0.1:" + deafPort()}, "rbee", "workers", "--queen-url", url).Exit()
 	require.Equal(t, 0, code, said)
-	require.Regexp(t, `(?m)^worker-q +busy +tiny +- +- +- +9001 +0 +\ds ago$`, said)
+	require.Regexp(t, `(?m)^worker-q +busy +heard +tiny +- +- +9001 +- +- +- +\ds ago$`, said)
 
 	code, said = proctest.Start(t, nil, "rbee", "queen", "--listen", strings.TrimPrefix(url, "http://")).Exit()
 	require.Equal(t, 1, code)

@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fleet": runFleet, "broker": runBroker, "exits": exits,
+			"fleet": runFleet, "broker": runBroker, "exits": exits, "actor": runActor, "registry": runRegistry,
 		},
 	})
 }

@@ -33,7 +33,7 @@ func (n narrator) tell(e messages.Event) {
 		text = n.paint.Yellow(text)
 	case e.Terminal, e.Action == messages.ActionReady:
 		text = n.paint.Green(text)
-	case e.Action == messages.ActionSpawnStart, e.Action == messages.ActionSpawned, e.Seq == 0:
+	case e.Action == messages.ActionSpawnStart, e.Action == messages.ActionSpawned, e.Action == messages.ActionDeleteStart, e.Seq == 0:
 	default:
 		text = n.paint.Dim(text)
 	}

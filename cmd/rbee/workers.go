@@ -1,17 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,99 +17,188 @@ import (
 	"github.com/rbee-keeper/hive/queen"
 )
 
-// defaultQueen is where a queen listens unless it is told otherwise.
-const defaultQueen = "http://localhost:8500"
+// lookTime bounds how long a list waits for hives that do not answer.
+const lookTime = 5 * time.Second
 
 func workersCommand() *cobra.Command {
-	var queenURL string
-	cmd := &cobra.Command{
-		Use:   "workers",
-		Short: "List the workers that report to the queen",
-		Long: `workers lists what the queen knows of the workers, which is what their heartbeats told her: ready, busy, starting or
-stopped; stale after 90 s of silence, gone after 10 min.`,
-		Example: `  rbee workers
-  rbee workers --queen-url http://queen.example:8500 -o json | jq '.workers[] | select(.state == "ready")'`,
-		Args: cobra.NoArgs,
-	}
-	cli.Section(cmd, "Queen", func(fs *pflag.FlagSet) {
-		fs.StringVar(&queenURL, "queen-url", defaultQueen, "`URL` of the queen's registry")
-		cli.Variables(fs, map[string]string{"queen-url": "RBEE_QUEEN_URL"})
-	})
-	output := cli.AddOutput(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := messages.CheckQueenURL(queenURL); err != nil {
-			return cli.Usagef("--queen-url: %w", err)
-		}
-		workers, err := askQueen(cmd.Context(), queenURL)
-		if err != nil {
-			return err
-		}
-		if output.JSON() {
-			return cli.WriteJSON(cmd.OutOrStdout(), registered{workers})
-		}
-		if len(workers) == 0 {
-			fmt.Fprintln(cmd.ErrOrStderr(), "No worker reports to the queen. Start one with `rbee spawn`.")
-			return nil
-		}
-		return printWorkers(cmd.OutOrStdout(), workers)
-	}
+	cmd := listCommand("workers")
+	cmd.Short = "List workers, and end them or read their logs"
+	cmd.AddCommand(listCommand("ls"), getCommand(), removeCommand(), logsCommand())
 	return cmd
 }
 
-// registered is the body of the queen's answer.
-type registered struct {
-	Workers []queen.Worker `json:"workers"`
+// listFlags is what `rbee workers ls` is told.
+type listFlags struct {
+	fleet
+	registry
+	hive   string
+	exited bool
+	watch  bool
+	output *cli.Output
 }
 
-// askQueen returns the workers that the queen at the base URL knows.
-func askQueen(ctx context.Context, base string) ([]queen.Worker, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+func listCommand(name string) *cobra.Command {
+	var f listFlags
+	cmd := &cobra.Command{
+		Use:   name,
+		Short: "List the workers that run and that are heard",
+		Long: `It lists what the machines run, as their hives find it out at this moment, beside what the queen hears, which is what the
+workers' heartbeats told her. The column SEEN says where the two differ:
+
+  runs, heard          all is well
+  runs, not heard      it runs, and the queen has heard nothing of it for 90 s: it still starts, hangs or cannot reach her
+  heard, not running   the queen heard of it lately, and its hive does not run it: it has just ended, or nobody's hive started it
+  runs                 it runs; the queen could not be asked
+  heard                the queen hears it; its hive could not be asked
+  ended                it does not run, and nothing is heard of it any more
+
+Without --hive every hive is asked that answers. If the queen or a hive cannot be asked, the rest is listed.`,
+		Example: `  rbee workers
+  rbee workers --hive gpu-1 --watch
+  rbee workers -o json | jq '.workers[] | select(.seen != "both")'`,
+		Args: cobra.NoArgs,
+	}
+	cli.Section(cmd, "Workers", func(fs *pflag.FlagSet) {
+		fs.StringVar(&f.hive, "hive", "", "only the workers of the hive with this `id` (default all that answer)")
+		fs.BoolVar(&f.exited, "exited", false, "list the workers that have ended, too")
+		fs.BoolVar(&f.watch, "watch", false, "go on, and draw the table anew when it changes")
+	})
+	f.output = cli.AddOutput(cmd)
+	f.registry.addFlags(cmd)
+	f.fleet.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd) }
+	return cmd
+}
+
+func (f *listFlags) run(cmd *cobra.Command) error {
+	if err := f.checkFlags(cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	l := &lister{listFlags: f, cmd: cmd}
+	defer l.close()
+	if f.watch {
+		return l.watchTable()
+	}
+	known := l.look(cmd.Context())
+	if cmd.Context().Err() != nil {
+		return context.Cause(cmd.Context())
+	}
+	workers := known.join(f.hive, f.exited)
+	if err := known.failure(f.hive, len(workers)); err != nil {
+		return err
+	}
+	paint := cli.NewPaint(cmd.ErrOrStderr())
+	for _, note := range known.notes() {
+		fmt.Fprintln(cmd.ErrOrStderr(), paint.Yellow(note))
+	}
+	if f.output.JSON() {
+		return cli.WriteJSON(cmd.OutOrStdout(), struct {
+			Workers []seenWorker `json:"workers"`
+		}{workers})
+	}
+	if len(workers) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "No worker runs, and none is heard. Start one with `rbee spawn`.")
+		return nil
+	}
+	for _, line := range workerTable(workers, cli.NewPaint(cmd.OutOrStdout()), 0) {
+		fmt.Fprintln(cmd.OutOrStdout(), line)
+	}
+	return nil
+}
+
+// checkFlags refuses flags that do not make sense.
+func (f *listFlags) checkFlags(stdout io.Writer) error {
+	if err := f.registry.check(); err != nil {
+		return err
+	}
+	switch {
+	case f.hive != "" && messages.CheckID(f.hive) != nil:
+		return cli.Usagef("--hive: %w", messages.CheckID(f.hive))
+	case f.watch && f.output.JSON():
+		return cli.Usagef("--watch draws a table and -o json prints one answer: use one of them")
+	case f.watch && !cli.IsTerminal(stdout):
+		return cli.Usagef("--watch draws a table in place, which takes a terminal: without one, ask again, or follow `rbee watch`")
+	}
+	return nil
+}
+
+// lister looks at a fleet, once or again and again.
+type lister struct {
+	*listFlags
+	cmd *cobra.Command
+
+	hives *queen.Client // nil until NATS answers
+	done  func()
+}
+
+func (l *lister) close() {
+	if l.done != nil {
+		l.done()
+	}
+}
+
+// look asks the queen and the hives at the same time.
+func (l *lister) look(ctx context.Context) truths {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
-	asked := strings.TrimSuffix(base, "/") + "/v1/workers"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, asked, nil)
+	var known truths
+	var asked sync.WaitGroup
+	asked.Go(func() { known.heard, known.deaf = l.registry.workers(ctx) })
+	known.runs, known.blind = l.ask(ctx)
+	asked.Wait()
+	return known
+}
+
+// ask returns the workers of the hives that answer, and why others do not.
+func (l *lister) ask(ctx context.Context) (map[string][]messages.Worker, []error) {
+	if l.hives == nil {
+		client, _, done, err := l.client(l.cmd)
+		if err != nil {
+			return nil, []error{err}
+		}
+		l.hives, l.done = client, done
+	}
+	ids, err := l.choose(ctx)
+	if err != nil {
+		return nil, []error{err}
+	}
+	var (
+		mu    sync.Mutex
+		runs  = map[string][]messages.Worker{}
+		blind []error
+		asked sync.WaitGroup
+	)
+	for _, hive := range ids {
+		asked.Go(func() {
+			workers, err := l.hives.Workers(ctx, hive, messages.ListRequest{Exited: l.exited})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				blind = append(blind, explainQuestion(hive, err))
+				return
+			}
+			runs[hive] = workers
+		})
+	}
+	asked.Wait()
+	return runs, blind
+}
+
+// choose returns the hives to ask.
+func (l *lister) choose(ctx context.Context) ([]string, error) {
+	if l.hive != "" {
+		return []string{l.hive}, nil
+	}
+	found, err := l.hives.Hives(ctx)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		// The error repeats the URL; what is behind it does not.
-		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err
-		}
-		return nil, fmt.Errorf("no queen answers at %s (%w): start one with `rbee queen` or `rbee dev`, or name another with --queen-url", redacted(base), err)
+	ids := hiveIDs(found)
+	if len(ids) == 0 {
+		subjects, _ := messages.NewSubjects(l.prefix)
+		return nil, l.noHive(subjects)
 	}
-	defer resp.Body.Close()
-	var answer registered
-	if resp.StatusCode != http.StatusOK || json.NewDecoder(io.LimitReader(resp.Body, 64<<20)).Decode(&answer) != nil {
-		return nil, fmt.Errorf("what answers at %s is no queen (HTTP status %d): check --queen-url", redacted(base), resp.StatusCode)
-	}
-	return answer.Workers, nil
-}
-
-// printWorkers writes a table of workers.
-func printWorkers(w io.Writer, workers []queen.Worker) error {
-	rows := [][]string{{"WORKER", "STATE", "MODEL", "DEVICE", "HIVE", "HOST", "PORT", "PID", "HEARD"}}
-	for _, worker := range workers {
-		row := []string{
-			worker.ID, string(worker.State), worker.ModelID, worker.Device, worker.HiveID, worker.Host, strconv.Itoa(worker.Port),
-			strconv.Itoa(worker.PID), (time.Duration(worker.AgeMS) * time.Millisecond).Round(time.Second).String() + " ago",
-		}
-		for i := range row {
-			row[i] = messages.OneLine(cli.Printable(cmp.Or(row[i], "-")))
-		}
-		rows = append(rows, row)
-	}
-	return cli.Table(w, rows...)
-}
-
-// redacted returns a URL without its user and password.
-func redacted(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "its URL"
-	}
-	u.User = nil
-	return u.String()
+	return ids, nil
 }
 
 // reachable returns the address of a listener as a client on this machine writes it.

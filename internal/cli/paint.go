@@ -23,15 +23,21 @@ func IsTerminal(w io.Writer) bool {
 
 // Width returns the columns of the terminal that w is; 0 if it is none.
 func Width(w io.Writer) int {
+	width, _ := Size(w)
+	return width
+}
+
+// Size returns the columns and lines of the terminal that w is; 0 if it is none.
+func Size(w io.Writer) (width, height int) {
 	file, ok := w.(*os.File)
 	if !ok {
-		return 0
+		return 0, 0
 	}
-	width, _, err := term.GetSize(int(file.Fd()))
+	width, height, err := term.GetSize(int(file.Fd()))
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return width
+	return width, height
 }
 
 // Red is for failures.

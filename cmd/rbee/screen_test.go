@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/internal/cli"
+	"github.com/rbee-keeper/hive/messages"
+)
+
+func TestScreenDrawsWhatChanged(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	s := screen{w: &b}
+	require.NoError(t, s.draw([]string{"a", "b"}))
+	require.Equal(t, "\x1b[?25l\x1b[H\x1b[Ka\r\n\x1b[Kb\r\n\x1b[J", b.String())
+	b.Reset()
+	require.NoError(t, s.draw([]string{"a", "b"}))
+	require.Empty(t, b.String(), "nothing has changed")
+	require.NoError(t, s.draw([]string{"a"}))
+	require.Equal(t, "\x1b[?25l\x1b[H\x1b[Ka\r\n\x1b[J", b.String())
+	b.Reset()
+	s.leave()
+	require.Equal(t, "\x1b[?25h", b.String())
+
+	b.Reset()
+	s = screen{w: &b}
+	s.leave()
+	require.Empty(t, b.String(), "the cursor was never hidden")
+}
+
+func TestWorkerTableKeepsToItsWidth(t *testing.T) {
+	t.Parallel()
+	workers := []seenWorker{{
+		ID: "w1", Hive: "gpu-1", State: "ready", Seen: seenRuns,
+		Runs: &messages.Worker{WorkerID: "w1", Model: "модель\x1b[31m\n" + strings.Repeat("m", 100), Port: 9001},
+	}}
+	for _, width := range []int{0, 1, 20, 80} {
+		for _, line := range workerTable(workers, cli.Paint{}, width) {
+			require.NotContains(t, line, "\x1b")
+			if width > 0 {
+				require.LessOrEqual(t, len([]rune(line)), width)
+			}
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	t.Parallel()
+	for want, n := range map[string]int64{"": 0, "1 B": 1, "1023 B": 1023, "1 KiB": 1024, "1.5 KiB": 1536, "2 GiB": 2 << 30, "1024 TiB": 1 << 50} {
+		require.Equal(t, want, size(n))
+	}
+}

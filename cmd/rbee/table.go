@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rbee-keeper/hive/internal/cli"
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// workerTable returns the lines of a table of workers, the head first; none is wider than width, unless that is 0. A worker
+// that only one of the truths knows stands out.
+func workerTable(workers []seenWorker, paint cli.Paint, width int) []string {
+	rows := [][]string{{"WORKER", "STATE", "SEEN", "MODEL", "DEVICE", "HIVE", "PORT", "PID", "UP", "MEMORY", "HEARD"}}
+	for _, worker := range workers {
+		row := workerRow(worker)
+		for i := range row {
+			row[i] = messages.OneLine(cli.Printable(cmp.Or(row[i], "-")))
+		}
+		rows = append(rows, row)
+	}
+	var text bytes.Buffer
+	_ = cli.Table(&text, rows...) // writing to a buffer cannot fail
+	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	for i, line := range lines {
+		line = strings.TrimRight(cut(line, width), " ")
+		if i > 0 {
+			line = shade(paint, workers[i-1].Seen)(line)
+		} else {
+			line = paint.Bold(line)
+		}
+		lines[i] = line
+	}
+	return lines
+}
+
+// workerRow returns what a table says of one worker; what is not known is empty.
+func workerRow(w seenWorker) []string {
+	row := []string{w.ID, w.State, w.Seen.words(), "", "", w.Hive, "", "", "", "", ""}
+	if heard := w.Heard; heard != nil {
+		row[3], row[4], row[6], row[7] = heard.ModelID, heard.Device, number(heard.Port), number(heard.PID)
+		row[10] = (time.Duration(heard.AgeMS) * time.Millisecond).Round(time.Second).String() + " ago"
+	}
+	if runs := w.Runs; runs != nil {
+		row[3], row[4], row[6], row[7] = runs.Model, runs.Device, number(runs.Port), number(runs.PID)
+		row[8], row[9] = span(runs.UptimeMS), size(runs.RSSBytes)
+	}
+	return row
+}
+
+// shade returns how a line of the table is coloured.
+func shade(paint cli.Paint, s seen) func(string) string {
+	switch s {
+	case seenNotRunning:
+		return paint.Red
+	case seenNotHeard:
+		return paint.Yellow
+	case seenEnded:
+		return paint.Dim
+	}
+	return func(line string) string { return line }
+}
+
+// cut returns line, or its beginning if it is wider than width.
+func cut(line string, width int) string {
+	runes := []rune(line)
+	if width <= 0 || len(runes) <= width {
+		return line
+	}
+	return string(runes[:width-1]) + "…"
+}
+
+// number writes a number, and nothing for 0.
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// span writes milliseconds as a duration in seconds.
+func span(ms int64) string {
+	return (time.Duration(ms) * time.Millisecond).Truncate(time.Second).String()
+}
+
+// size writes bytes as people do, and nothing for 0.
+func size(bytes int64) string {
+	if bytes == 0 {
+		return ""
+	}
+	value, units := float64(bytes), []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	for value >= 1024 && len(units) > 1 {
+		value, units = value/1024, units[1:]
+	}
+	return fmt.Sprintf("%.4g %s", value, units[0])
+}
