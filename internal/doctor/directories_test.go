@@ -103,29 +103,30 @@ func TestWorkersAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	sleep, err := exec.LookPath("sleep")
 	require.NoError(t, err)
+	watcher := process.NewWatcher()
+	t.Cleanup(watcher.Close)
 	for i, seconds := range []string{"1000", "0"} {
 		claim, err := run.Claim(fmt.Sprintf("worker-%d", i))
 		require.NoError(t, err)
 		port, err := run.Ports(cfg.Ports).Take(0)
 		require.NoError(t, err)
-		require.NoError(t, claim.Prepare(map[string]int{"n": i}))
+		require.NoError(t, claim.Prepare([]byte(`{"n":1}`)))
 		p, err := process.Start(process.Command{Path: sleep, Args: []string{seconds}, Dir: "/", LogPath: filepath.Join(t.TempDir(), "log")}, claim, port)
 		require.NoError(t, err)
 		require.NoError(t, claim.Commit(p.Started))
 		require.NoError(t, run.Publish(fmt.Sprintf("worker-%d", i)))
 		claim.Release()
 		port.Release()
+		watcher.Watch(p, func(process.Exit) {})
 		if seconds == "0" {
-			_, err = p.Wait()
-			require.NoError(t, err)
+			<-p.Done()
 			continue
 		}
 		t.Cleanup(func() {
 			handle, err := os.FindProcess(p.PID)
 			require.NoError(t, err)
 			require.NoError(t, handle.Kill())
-			_, err = p.Wait()
-			require.NoError(t, err)
+			<-p.Done()
 		})
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(cfg.RunDir, "workers", "garbage"), 0o700))
