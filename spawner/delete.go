@@ -72,8 +72,14 @@ func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec rec
 	if job.GraceMS > 0 {
 		grace = job.Grace()
 	}
-	tell.start(rec, grace)
-	ending, err := s.run.End(ctx, s.treeOf(rec), process.EndConfig{Grace: grace, Tell: tell.signalled})
+	begun := false // a worker that is found to have ended is not said to be deleted
+	ending, err := s.run.End(ctx, s.treeOf(rec), process.EndConfig{Grace: grace, Tell: func(signal string, processes int) {
+		if !begun {
+			begun = true
+			tell.start(rec, grace)
+		}
+		tell.signalled(signal, processes)
+	}})
 	if err != nil {
 		return messages.Deleted{}, s.notEnded(rec, err)
 	}
