@@ -165,7 +165,7 @@ func (f *devFlags) greet(w io.Writer, stack *devstack.Stack, installed bool) {
 	if f.natsPort != devNATSPort || f.queenPort != devQueenPort {
 		fmt.Fprintln(w, "  "+paint.Cyan(fmt.Sprintf("export %s=%s RBEE_QUEEN_URL=%s", natsconn.Variables["server"], stack.NATSURL(), stack.QueenURL())))
 	}
-	for _, line := range []string{"spawn --model tiny --ready", "workers", "watch"} {
+	for _, line := range []string{"spawn --model tiny --wait", "workers", "watch"} {
 		fmt.Fprintln(w, "  "+paint.Cyan(calledAs()+" "+line))
 	}
 	fmt.Fprintf(w, "\nCtrl-C stops it.\n")

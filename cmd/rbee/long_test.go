@@ -70,14 +70,14 @@ func TestSpawnInterrupted(t *testing.T) {
 	require.NoError(t, os.Mkdir(entry, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(entry, "slow"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755))
 
-	spawn := proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--ready", "--job-id", "job-slow")
+	spawn := proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--wait", "--job-id", "job-slow")
 	spawn.Await(`^✅ Worker '.*' spawned`)
 	spawn.Signal(os.Interrupt)
 	code, said := spawn.Exit()
 	require.Equal(t, 130, code, said)
 	require.Contains(t, said, "rbee: interrupted while the hive had the job; its worker may run all the same: ask again with --job-id job-slow")
 
-	spawn = proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--ready", "--timeout", "200ms")
+	spawn = proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--wait", "--timeout", "200ms")
 	code, said = spawn.Exit()
 	require.Equal(t, 1, code, said)
 	require.Contains(t, said, "not_ready: ")
@@ -158,7 +158,7 @@ func TestDevRunsAFleetAndFindsItsWorkersAgain(t *testing.T) {
 // spawnJSON spawns the worker worker-d and returns the answer.
 func spawnJSON(t *testing.T, env []string) messages.Result {
 	t.Helper()
-	code, said := proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker-id", "worker-d", "--job-id", "job-d", "-q", "-o", "json", "--ready").Exit()
+	code, said := proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker-id", "worker-d", "--job-id", "job-d", "-q", "-o", "json", "--wait").Exit()
 	require.Equal(t, 0, code, said)
 	var result messages.Result
 	require.NoError(t, json.Unmarshal([]byte(said), &result))

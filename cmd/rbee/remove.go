@@ -79,8 +79,12 @@ func (f *removeFlags) run(cmd *cobra.Command, worker string) error {
 	if f.output.JSON() {
 		return cli.WriteJSON(cmd.OutOrStdout(), deleted)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "worker %s of hive %s is gone: pid %d, %d processes, %s, %d ms\n", cli.Printable(deleted.WorkerID),
-		cli.Printable(deleted.HiveID), deleted.PID, deleted.Processes, cli.Printable(deleted.Signal), deleted.TookMS)
+	processes := "1 process"
+	if deleted.Processes != 1 {
+		processes = fmt.Sprintf("%d processes", deleted.Processes)
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "worker %s of hive %s (pid %d) is gone: %s ended %s in %d ms\n", cli.Printable(deleted.WorkerID),
+		cli.Printable(deleted.HiveID), deleted.PID, cli.Printable(deleted.Signal), processes, deleted.TookMS)
 	return err
 }
 

@@ -48,7 +48,7 @@ result on stdout. Without --hive it asks the only hive that there is.
 With -o json the answer is printed as it came over the wire, also when the hive failed the job. Asking again with the
 same --job-id is safe: the same job never starts a second worker.`,
 		Example: `  rbee spawn --model meta-llama/Llama-3-8b
-  rbee spawn --hive gpu-1 --model meta-llama/Llama-3-8b --device cuda:0 --ready
+  rbee spawn --hive gpu-1 --model meta-llama/Llama-3-8b --device cuda:0 --wait
   rbee spawn --model tiny --port 9001 -o json | jq .pid`,
 		Args: cobra.NoArgs,
 	}
@@ -62,8 +62,8 @@ same --job-id is safe: the same job never starts a second worker.`,
 		fs.StringVar(&f.job.Worker, "worker", "", "`name` in the hive's catalog (default the device's own worker)")
 		fs.StringVar(&f.job.Version, "version", "", "`version` in the hive's catalog (default the highest)")
 		fs.StringVar(&f.job.QueenURL, "queen-url", "", "`URL` where the worker sends heartbeats (default the hive's setting)")
-		fs.BoolVar(&f.ready, "ready", false, "wait until the worker serves, not only until its process runs")
-		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default 30s, with --ready 10m)")
+		fs.BoolVar(&f.ready, "wait", false, "wait until the worker serves, not only until its process runs")
+		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default 30s, with --wait 10m)")
 		fs.BoolVarP(&f.quiet, "quiet", "q", false, "show no narration")
 	})
 	f.output = cli.AddOutput(cmd)

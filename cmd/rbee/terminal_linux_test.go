@@ -74,7 +74,7 @@ func TestWorkersWatchDrawsInPlaceUntilInterrupted(t *testing.T) {
 		require.Eventually(t, func() bool { return strings.Contains(term.text(), text) }, time.Minute, 10*time.Millisecond, "%q", term.text())
 	}
 	shows("workers: 0; Ctrl-C ends it")
-	spawn := exec.CommandContext(t.Context(), "rbee", "spawn", "--model", "tiny", "--worker-id", "worker-seen", "--ready", "-q")
+	spawn := exec.CommandContext(t.Context(), "rbee", "spawn", "--model", "tiny", "--worker-id", "worker-seen", "--wait", "-q")
 	spawn.Env = append(os.Environ(), env...)
 	out, err := spawn.CombinedOutput()
 	require.NoError(t, err, "%s", out)
