@@ -142,3 +142,19 @@ func anyText() *rapid.Generator[string] {
 
 // anyID draws ids.
 func anyID() *rapid.Generator[string] { return rapid.StringMatching(`[A-Za-z0-9_-]{1,64}`) }
+
+func TestStreams(t *testing.T) {
+	t.Parallel()
+	streams := messages.Subjects{}.Streams()
+	require.Equal(t, []string{"RBEE_JOBS", "RBEE_RESULTS", "RBEE_NARRATION", "RBEE_DEAD"}, []string{streams.Jobs, streams.Results, streams.Narration, streams.Dead})
+	require.Equal(t, "rbee.v1.job.>", streams.JobSubjects())
+	require.Equal(t, "rbee.v1.job.gpu-1.*.*", streams.HiveJobs("gpu-1"))
+	require.Equal(t, "rbee.v1.result.>", streams.ResultSubjects())
+	require.Equal(t, "rbee.v1.narration.>", streams.NarrationSubjects())
+	require.Equal(t, []string{"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.RBEE_JOBS.*", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.RBEE_JOBS.*"}, streams.DeadSubjects())
+
+	other, err := messages.NewSubjects("lab.fleet")
+	require.NoError(t, err)
+	require.Equal(t, "RBEE_JOBS_lab-fleet", other.Streams().Jobs)
+	require.Equal(t, "lab.fleet.job.gpu-1.*.*", other.Streams().HiveJobs("gpu-1"))
+}
