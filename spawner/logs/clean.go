@@ -20,7 +20,9 @@ func Clean(raw []byte) string {
 	raw = raw[bytes.LastIndexByte(raw, '\r')+1:]
 	text := string(raw)
 	if !plain(text) {
-		text = escape.ReplaceAllString(text, "")
+		if strings.Contains(text, "\x1b") {
+			text = escape.ReplaceAllString(text, "")
+		}
 		text = strings.Map(visible, strings.ToValidUTF8(text, "\uFFFD"))
 	}
 	return Cut(text, MaxLine)

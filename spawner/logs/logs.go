@@ -15,6 +15,7 @@
 package logs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -121,15 +122,6 @@ func check(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// refresh asks for the size again.
-func (l *log) refresh() error {
-	info, err := l.Stat()
-	if err == nil {
-		l.size = info.Size()
-	}
-	return err
-}
-
 // read returns the bytes from one offset up to another, or up to the end of the file where that comes first.
 func (l *log) read(from, to int64) ([]byte, error) {
 	if from >= to {
@@ -148,29 +140,37 @@ func (l *log) read(from, to int64) ([]byte, error) {
 const maxBlock = 4 << 20
 
 // start returns the offset of the first byte that is kept, and whether a line begins there. A cut is made behind the end
-// of a line and never at the bound of a block ([cutAt]), so zeros between the hole and the first byte mean that it is whole.
+// of a line and never at the bound of a block ([log.cutAt]), so zeros between the hole and the first byte mean that it is whole.
+// The size is asked for again behind it, so that it is never less.
 func (l *log) start() (offset int64, whole bool, err error) {
 	data, err := firstData(l.File, l.size)
-	if err != nil || data == 0 {
-		return 0, true, err
+	if err != nil {
+		return 0, false, err
 	}
+	info, err := l.Stat()
+	if err != nil {
+		return 0, false, err
+	}
+	l.size = info.Size()
+	if data == 0 {
+		return 0, true, nil
+	}
+	zeros, err := l.zeros(data)
+	return data + zeros, zeros > 0, err
+}
+
+// zeros returns how many zeros there are from the offset on, up to a few more than maxBlock.
+func (l *log) zeros(from int64) (int64, error) {
 	buf := make([]byte, 4<<10)
-	for offset = data; offset < min(data+maxBlock, l.size); {
-		n, err := l.ReadAt(buf, offset)
-		zeros := 0
-		for zeros < n && buf[zeros] == 0 {
-			zeros++
-		}
-		offset += int64(zeros)
-		if zeros < n {
-			break
-		}
-		if errors.Is(err, io.EOF) {
-			break
+	for n := int64(0); ; {
+		read, err := l.ReadAt(buf, from+n)
+		more := read - len(bytes.TrimLeft(buf[:read], "\x00"))
+		n += int64(more)
+		if more < read || errors.Is(err, io.EOF) || n >= maxBlock {
+			return n, nil
 		}
 		if err != nil {
-			return 0, false, err
+			return 0, err
 		}
 	}
-	return offset, offset > data, nil
 }

@@ -2,7 +2,6 @@ package logs
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -26,9 +25,12 @@ func TestMain(m *testing.M) {
 // lineWidth is the length of each line of the worker, with its end: no divisor of any block.
 const lineWidth = 61
 
+var filler = strings.Repeat("x", lineWidth-len("w 000000000 \n"))
+
 // numbered returns the line of a writer with a number.
 func numbered(writer string, number int) string {
-	return fmt.Sprintf("%s %09d %s", writer, number, strings.Repeat("·", (lineWidth-13)/2)+" ")[:lineWidth-1]
+	digits := strconv.Itoa(1e9 + number)[1:]
+	return writer + " " + digits + " " + filler
 }
 
 // finalLines is how many of its lines a worker prints last of all.

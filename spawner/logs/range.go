@@ -46,16 +46,13 @@ func (l *log) stable(from int64, read func(start int64, whole bool) (Chunk, erro
 		if err != nil {
 			return Chunk{}, err
 		}
-		after, _, err := l.start()
+		after, still, err := l.start()
 		if err != nil {
 			return Chunk{}, err
 		}
-		if after <= max(start, from) {
-			chunk.Size, chunk.Start = l.size, max(start, after)
+		if after == start && still == whole || max(after, start) <= from {
+			chunk.Start = after
 			return chunk, nil
-		}
-		if err := l.refresh(); err != nil {
-			return Chunk{}, err
 		}
 	}
 }
@@ -64,7 +61,7 @@ func (l *log) stable(from int64, read func(start int64, whole bool) (Chunk, erro
 func (l *log) lines(from, limit, start int64, whole, ended bool) (Chunk, error) {
 	begin := max(from, start)
 	if begin >= l.size {
-		return Chunk{From: begin, Next: begin, Missed: begin - from}, nil
+		return Chunk{Size: l.size, From: begin, Next: begin, Missed: begin - from}, nil
 	}
 	before := min(begin-start, 1) // the byte before tells whether a line begins here
 	data, err := l.read(begin-before, min(begin+limit, l.size))
@@ -82,7 +79,7 @@ func (l *log) lines(from, limit, start int64, whole, ended bool) (Chunk, error) 
 			begin, data, inside = begin+int64(i)+1, data[i+1:], false
 		}
 	}
-	chunk := Chunk{From: begin, Next: begin, Missed: begin - from, Inside: inside}
+	chunk := Chunk{Size: l.size, From: begin, Next: begin, Missed: begin - from, Inside: inside}
 	for len(data) > 0 && len(chunk.Lines) < MaxLines {
 		n := nextLine(data, full, ended, len(chunk.Lines) == 0)
 		if n == 0 {

@@ -109,9 +109,10 @@ func rotate(path string, policy Policy, punch puncher) (freed int64, err error) 
 	if err != nil || end <= start {
 		return 0, err
 	}
-	// From the beginning of a block on, so that it is freed as a whole; by segments, because a writer waits meanwhile.
+	// From the beginning of a block on, so that it is freed as a whole. No more than what one rotation usually frees at once: a
+	// writer waits meanwhile.
 	for at := start - start%segmentUnit; at < end; {
-		next := min(end, at+policy.SegmentSize)
+		next := min(end, at+policy.SegmentSize+lookBack+segmentUnit)
 		err := punch(file.File, at, next-at)
 		if errors.Is(err, errors.ErrUnsupported) {
 			return freed, &UnsupportedError{Path: path, Err: err}

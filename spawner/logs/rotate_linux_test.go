@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,16 @@ func onDisk(t require.TestingT, path string) (size, disk int64) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	return info.Size(), info.Sys().(*syscall.Stat_t).Blocks * 512
+}
+
+// checkDisk checks that a log which keeps so many bytes takes no more of the disk. XFS gives a file that grows more than it needs in
+// advance, until it is closed (xfs(5), allocsize): there is no bound to check on it.
+func checkDisk(t require.TestingT, path string, disk, kept int64) {
+	var fs unix.Statfs_t
+	require.NoError(t, unix.Statfs(path, &fs))
+	if fs.Type != unix.XFS_SUPER_MAGIC {
+		require.LessOrEqual(t, disk, kept+slack)
+	}
 }
 
 // slack is what a file may take on the disk besides what it keeps: the rest of a block at both ends, and what a file
@@ -44,7 +55,7 @@ func TestRotate(t *testing.T) {
 
 	size, disk := onDisk(t, path)
 	require.Equal(t, int64(len(text)), size, "the size stays")
-	require.LessOrEqual(t, disk, size-all.Start+slack)
+	checkDisk(t, path, disk, size-all.Start)
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.True(t, text[all.Start:] == string(data[all.Start:]), "what is kept is as it was")
@@ -103,7 +114,7 @@ func TestRotateALineWithoutAnEnd(t *testing.T) {
 	require.Equal(t, int64(3*minSegment), chunk.Start)
 	require.Equal(t, int64(3*minSegment+lookBack+1), chunk.From, "the first whole line")
 	require.Equal(t, chunk.From, chunk.Missed)
-	require.Equal(t, Clean([]byte(numbered("w", 0))), chunk.Lines[0])
+	require.Equal(t, numbered("w", 0), chunk.Lines[0])
 	require.False(t, chunk.Inside)
 }
 
@@ -113,7 +124,7 @@ func TestRotateZeros(t *testing.T) {
 	_, err := Rotate(path, small)
 	require.NoError(t, err)
 	size, disk := onDisk(t, path)
-	require.LessOrEqual(t, disk, int64(3*minSegment+slack))
+	checkDisk(t, path, disk, small.keep())
 	var next int64
 	for next < size {
 		chunk, err := Range(path, next, MaxLimit, true)
@@ -155,7 +166,7 @@ func TestRotateAnything(t *testing.T) {
 			require.Equal(rt, byte('\n'), text.String()[chunk.From-1], "a line begins there")
 		}
 		_, disk := onDisk(rt, path)
-		require.LessOrEqual(rt, disk, chunk.Size-chunk.Start+slack)
+		checkDisk(rt, path, disk, chunk.Size-chunk.Start)
 	})
 }
 
@@ -203,9 +214,11 @@ func TestRotateAll(t *testing.T) {
 
 // TestRotateBehindWriters rotates a log as often as it can while workers write to it as fast as they can.
 func TestRotateBehindWriters(t *testing.T) {
+	t.Parallel()
 	for _, writers := range []int{1, 4} {
 		t.Run(fmt.Sprint(writers), func(t *testing.T) {
-			const lines = 400_000
+			t.Parallel()
+			const lines = 200_000
 			path := write(t, "")
 			var printers []printer
 			for i := range writers {
@@ -218,8 +231,11 @@ func TestRotateBehindWriters(t *testing.T) {
 				if freed > 0 {
 					rotations++
 				}
-				size, _ := onDisk(t, path)
-				checkDisk(t, path)
+				chunk, err := Tail(path, 0, 1, 0)
+				require.NoError(t, err)
+				_, disk := onDisk(t, path)
+				size, _ := onDisk(t, path) // later: it may have grown before the disk was looked at
+				checkDisk(t, path, disk, size-chunk.Start)
 				return size
 			}
 			late := time.Now().Add(time.Minute)
@@ -243,7 +259,7 @@ func TestRotateBehindWriters(t *testing.T) {
 			require.NoError(t, err)
 			size, disk := onDisk(t, path)
 			require.Equal(t, int64(lines*lineWidth), size, "all was written")
-			require.LessOrEqual(t, disk, small.keep()+2*slack)
+			checkDisk(t, path, disk, small.keep()+lookBack)
 			require.Positive(t, rotations)
 
 			first, next := int64(-1), int64(0)
@@ -274,26 +290,15 @@ func TestRotateBehindWriters(t *testing.T) {
 	}
 }
 
-// checkDisk checks that a log takes no more of the disk than what it keeps.
-func checkDisk(t *testing.T, path string) {
-	t.Helper()
-	chunk, err := Tail(path, 0, 1, 0)
-	require.NoError(t, err)
-	_, disk := onDisk(t, path)
-	size, _ := onDisk(t, path) // later: it may have grown before the disk was looked at
-	require.LessOrEqual(t, disk, size-chunk.Start+slack)
-}
-
 // checkNumbered checks that the lines of each writer follow each other, from whatever number on, and are whole. numbers holds the
 // next one of each.
 func checkNumbered(t *testing.T, chunk Chunk, numbers map[string]int) {
 	t.Helper()
 	for _, line := range chunk.Lines {
-		var writer string
-		var number int
-		_, err := fmt.Sscanf(line, "%1s %d ", &writer, &number)
-		require.NoError(t, err, line)
-		if line != Clean([]byte(numbered(writer, number))) {
+		writer, rest, _ := strings.Cut(line, " ")
+		digits, _, _ := strings.Cut(rest, " ")
+		number, err := strconv.Atoi(digits)
+		if err != nil || line != numbered(writer, number) {
 			require.Fail(t, "not whole", line)
 		}
 		if next, ok := numbers[writer]; ok && next != number {
@@ -307,7 +312,7 @@ func checkNumbered(t *testing.T, chunk Chunk, numbers map[string]int) {
 // counted as missed.
 func TestFollow(t *testing.T) {
 	t.Parallel()
-	const lines = 400_000
+	const lines = 200_000
 	path := write(t, "")
 	stop, stopped := make(chan struct{}), make(chan error, 1)
 	go func() {

@@ -44,7 +44,7 @@ func Tail(path string, from int64, lines int, maxBytes int64) (Chunk, error) {
 func (l *log) tail(from int64, lines int, maxBytes, start int64, whole bool) (Chunk, error) {
 	begin := max(from, start)
 	if begin >= l.size {
-		return Chunk{From: begin, Next: begin}, nil
+		return Chunk{Size: l.size, From: begin, Next: begin}, nil
 	}
 	for window := min(firstWindow, maxBytes); ; window = min(2*window, maxBytes) {
 		at, inside := begin, begin > from && !whole
@@ -56,7 +56,9 @@ func (l *log) tail(from int64, lines int, maxBytes, start int64, whole bool) (Ch
 			return Chunk{}, err
 		}
 		if at == begin || window == maxBytes || bytes.Count(data, []byte("\n")) > lines {
-			return lastLines(data, at, lines, inside), nil
+			chunk := lastLines(data, at, lines, inside)
+			chunk.Size = l.size
+			return chunk, nil
 		}
 	}
 }
