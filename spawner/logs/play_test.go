@@ -36,8 +36,8 @@ func numbered(writer string, number int) string {
 // finalLines is how many of its lines a worker prints last of all.
 const finalLines = 1000
 
-// play prints numbered lines as fast as it can, and the last of them once its stdin ends. Each write is of whole lines, as those of
-// several writers on one file have to be.
+// play prints numbered lines as fast as it can, and the last of them once its stdin ends. Each write is of whole lines,
+// as those of several writers on one file have to be.
 func play(writer, count string) int {
 	lines, err := strconv.Atoi(count)
 	if err != nil {
@@ -118,4 +118,11 @@ func some(bytes int) string {
 		b.WriteString(numbered("w", i) + "\n")
 	}
 	return b.String()
+}
+
+// requireSame checks that the contents of a log are what they should be, without printing either.
+func requireSame(t require.TestingT, want, got string) {
+	if want != got {
+		require.FailNow(t, "the log holds something else", "%d bytes instead of %d", len(got), len(want))
+	}
 }

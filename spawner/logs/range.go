@@ -6,13 +6,13 @@ import (
 	"os"
 )
 
-// Range reads a log on from an offset: whole lines, at most limit bytes of them (0 means [DefaultLimit]; never more than
-// [MaxLimit]) and at most [MaxLines]. A line that is longer than the limit or [MaxLine] is returned in pieces, so that what follows from
-// [Chunk.Next] to Chunk.Next is every byte of the log, once.
+// Range reads a log on from an offset: whole lines, at most limit bytes of them (0 means [DefaultLimit]; never more
+// than [MaxLimit]) and at most [MaxLines]. A line that is longer than the limit or [MaxLine] is returned in pieces, so
+// that what follows from [Chunk.Next] to Chunk.Next is every byte of the log, once.
 //
-// A line without an end is left for later, unless ended says that the worker has ended and no more of it will come. Where
-// the offset lies before what is kept, the chunk begins at the first whole line that is, and Missed says how much is
-// gone. At or beyond the end of the log the chunk is empty.
+// A line without an end is left for later, unless ended says that the worker has ended and no more of it will come.
+// Where the offset lies before what is kept, the chunk begins at the first whole line that is, and Missed says how much
+// is gone. At or beyond the end of the log the chunk is empty.
 //
 // The error is fs.ErrNotExist if there is no log, and a [*NotLogError] if something else is there.
 func Range(path string, from, limit int64, ended bool) (Chunk, error) {
@@ -34,8 +34,8 @@ func Range(path string, from, limit int64, ended bool) (Chunk, error) {
 	})
 }
 
-// stable calls read until nothing behind the offset was freed meanwhile. Each further turn takes a worker that has filled another
-// segment, so there are few.
+// stable calls read until nothing behind the offset was freed meanwhile. Each further turn takes a worker that has
+// filled another segment, so there are few.
 func (l *log) stable(from int64, read func(start int64, whole bool) (Chunk, error)) (Chunk, error) {
 	for {
 		start, whole, err := l.start()
@@ -93,8 +93,9 @@ func (l *log) lines(from, limit, start int64, whole, ended bool) (Chunk, error) 
 	return chunk, nil
 }
 
-// nextLine returns the length of the first line in data, with its end, or of the first piece of one that is too long, or 0 if
-// that must be read later. full says that more of the log lies behind data, first that nothing else was read with it.
+// nextLine returns the length of the first line in data, with its end, or of the first piece of one that is too long,
+// or 0 if that must be read later. full says that more of the log lies behind data, first that nothing else was read
+// with it.
 func nextLine(data []byte, full, ended, first bool) int {
 	end := bytes.IndexByte(data[:min(len(data), MaxLine+1)], '\n')
 	switch {

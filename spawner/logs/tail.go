@@ -12,12 +12,13 @@ const DefaultLines = 20
 // firstWindow is how much of the end of a log is read first, in bytes.
 const firstWindow = 8 << 10
 
-// Tail returns the last lines of a log that lie at or behind the offset from, where a line must begin: 0, or what the size
-// of the log was before something was started. lines 0 means [DefaultLines], never more than [MaxLines]; maxBytes is how much of the
-// end of the log is looked at, 0 means [DefaultLimit], never more than [MaxLimit]. A line that does not fit in begins with an ellipsis.
+// Tail returns the last lines of a log that lie at or behind the offset from, where a line must begin: 0, or what the
+// size of the log was before something was started. lines 0 means [DefaultLines], never more than [MaxLines]; maxBytes
+// is how much of the end of the log is looked at, 0 means [DefaultLimit], never more than [MaxLimit]. A line that does
+// not fit in begins with an ellipsis.
 //
-// A last line without an end is returned, too: the chunk is Open then, and Next is where that line begins, so that reading on
-// from there shows the whole of it once it has an end.
+// A last line without an end is returned, too: the chunk is Open then, and Next is where that line begins, so that
+// reading on from there shows the whole of it once it has an end.
 //
 // The error is fs.ErrNotExist if there is no log, and a [*NotLogError] if something else is there.
 func Tail(path string, from int64, lines int, maxBytes int64) (Chunk, error) {
