@@ -161,6 +161,58 @@ func TestFollow(t *testing.T) {
 	require.Equal(t, lines, number["w"])
 }
 
+// TestRotatedWhileItIsRead has a log rotated in the moments that matter: behind the open, and between the question where it
+// begins and the read.
+func TestRotatedWhileItIsRead(t *testing.T) {
+	t.Parallel()
+	read := func(file *log, meanwhile func()) Chunk {
+		reads := 0
+		chunk, err := file.stable(0, func(start int64, whole bool) (Chunk, error) {
+			if reads++; reads == 1 {
+				meanwhile()
+			}
+			return file.lines(0, DefaultLimit, start, whole, false)
+		})
+		require.NoError(t, err)
+		require.Equal(t, chunk.Missed, chunk.From)
+		require.Zero(t, chunk.From%lineWidth, "it begins with a whole line")
+		checkNumbered(t, chunk, map[string]int{})
+		return chunk
+	}
+	text := some(5 * minSegment)
+
+	path := write(t, text)
+	file, err := openLog(path, os.O_RDONLY)
+	require.NoError(t, err)
+	defer func() { _ = file.Close() }()
+	extend(t, path, strings.Repeat(text, 2))
+	freed, err := Rotate(path, small)
+	require.NoError(t, err)
+	require.Greater(t, freed, file.size)
+	chunk := read(file, func() {})
+	require.Equal(t, freed, chunk.From, "beyond what was the end")
+
+	extend(t, path, text)
+	chunk = read(file, func() {
+		freed, err = Rotate(path, small)
+		require.NoError(t, err)
+	})
+	require.Equal(t, chunk.Start, chunk.From)
+	require.Greater(t, freed, int64(minSegment))
+
+	// What a reader sees of a rotation in steps: zeros up to the middle of a line, and then a hole up to there.
+	path = write(t, text)
+	steps, err := openLog(path, os.O_RDWR)
+	require.NoError(t, err)
+	defer func() { _ = steps.Close() }()
+	require.NoError(t, punch(steps.File, 0, minSegment-segmentUnit))
+	_, err = steps.WriteAt(make([]byte, segmentUnit), minSegment-segmentUnit)
+	require.NoError(t, err)
+	chunk = read(steps, func() { require.NoError(t, punch(steps.File, 0, minSegment)) })
+	require.Equal(t, int64(minSegment), chunk.Start)
+	require.Greater(t, chunk.From, chunk.Start)
+}
+
 func TestAFollowerIsToldWhatItMissed(t *testing.T) {
 	t.Parallel()
 	path := write(t, some(minSegment))
