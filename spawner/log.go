@@ -12,8 +12,8 @@ const (
 	lineBytes = 1 << 10
 )
 
-// logTail returns the last lines of the log behind the offset from, oldest first, without credentials and without the empty ones
-// at the end.
+// logTail returns the last lines of the log behind the offset from, oldest first, without credentials and without the
+// empty ones at the end.
 func logTail(path string, from int64) []string {
 	chunk, err := logs.Tail(path, from, logs.MaxLines, tailBytes)
 	if err != nil {

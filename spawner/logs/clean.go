@@ -8,19 +8,21 @@ import (
 	"unicode/utf8"
 )
 
-// escape matches what a program sends to steer a terminal (ECMA-48): control sequences, strings like the title of a window,
-// and what names a character set.
+// escape matches what a program sends to steer a terminal (ECMA-48): control sequences, strings like the title of a
+// window, and what names a character set.
 var escape = regexp.MustCompile("\x1b(\\[[0-?]*[ -/]*[@-~]|[\\]PX^_][^\x07\x1b]*(\x07|\x1b\\\\)?|[ -/]+[0-~])")
 
-// Clean returns what a person sees of a raw line of a log, with or without its end: valid UTF-8 without control characters
-// and without what steers a terminal, a tab as one space. Of a progress bar, which draws over itself from the last carriage return
-// on, only the last state is left. A line longer than [MaxLine] is cut there.
+// Clean returns what a person sees of a raw line of a log, with or without its end: valid UTF-8 without control
+// characters and without what steers a terminal, a tab as one space. Of a progress bar, which draws over itself from
+// the last carriage return on, only the last state is left. A line longer than [MaxLine] is cut there.
 func Clean(raw []byte) string {
 	raw = bytes.TrimRight(raw, "\r\n")
 	raw = raw[bytes.LastIndexByte(raw, '\r')+1:]
 	text := string(raw)
 	if !plain(text) {
-		text = escape.ReplaceAllString(text, "")
+		if strings.Contains(text, "\x1b") {
+			text = escape.ReplaceAllString(text, "")
+		}
 		text = strings.Map(visible, strings.ToValidUTF8(text, "\uFFFD"))
 	}
 	return Cut(text, MaxLine)
@@ -57,12 +59,12 @@ func Cut(text string, limit int) string {
 	return text[:limit] + "…"
 }
 
-// spaceWithin is how far from the place where a long line must be broken a space is looked for, in bytes. A credential holds no
-// space: one that is not torn can be recognized.
+// spaceWithin is how far from the place where a long line must be broken a space is looked for, in bytes. A credential
+// holds no space: one that is not torn can be recognized.
 const spaceWithin = 1 << 10
 
-// breakAt returns how much of a line that is too long is one piece: up to a space near the end of raw, else to the end of a
-// character, and at least one byte.
+// breakAt returns how much of a line that is too long is one piece: up to a space near the end of raw, else to the end
+// of a character, and at least one byte.
 func breakAt(raw []byte) int {
 	near := max(len(raw)/2, len(raw)-spaceWithin)
 	if i := bytes.LastIndexAny(raw[near:], " \t\r"); i >= 0 {

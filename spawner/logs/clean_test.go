@@ -55,7 +55,7 @@ func FuzzClean(f *testing.F) {
 		got := Clean(raw)
 		require.Equal(t, before, string(raw), "what was read is left alone")
 		require.True(t, utf8.ValidString(got))
-		require.Less(t, strings.IndexFunc(got, unicode.IsControl), 0)
+		require.Negative(t, strings.IndexFunc(got, unicode.IsControl))
 		require.LessOrEqual(t, len(got), MaxLine+len("…"))
 		if len(got) <= MaxLine {
 			require.Equal(t, got, Clean([]byte(got)), "nothing is left to clean")

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firstData returns the offset of the first byte of the file that is not in a hole, size if there is none, and 0 where the
-// file system does not tell.
+// firstData returns the offset of the first byte of the file that is not in a hole, size if there is none, and 0 where
+// the file system does not tell.
 func firstData(file *os.File, size int64) (int64, error) {
 	offset, err := file.Seek(0, unix.SEEK_DATA)
 	switch {

@@ -1,20 +1,21 @@
 // Package logs reads, rotates and sweeps the log files of workers.
 //
-// A worker writes its stdout and stderr itself, to one file that is opened with O_APPEND: nobody stands between the two, so
-// that a worker outlives whoever started it. Such a file can be neither renamed nor cut without the worker's help. What can be
-// done behind its back is to give the oldest blocks back to the file system (a hole, fallocate(2)): the file keeps its size
-// and every byte that is left its offset. So
+// A worker writes its stdout and stderr itself, to one file that is opened with O_APPEND: nobody stands between the
+// two, so that a worker outlives whoever started it. Such a file can be neither renamed nor cut without the worker's
+// help. What can be done behind its back is to give the oldest blocks back to the file system (a hole, fallocate(2)):
+// the file keeps its size and every byte that is left its offset. So
 //
 //   - an offset in a log names the same byte for ever, and a reader needs no protocol for rotation: it goes on at
 //     [Chunk.Next], and what was freed meanwhile is counted in [Chunk.Missed];
 //   - nothing is copied and nothing is moved: no line of what is kept can be lost;
 //   - no state is kept: where a log begins today is where the file system has its first data.
 //
-// [Tail] reads the end, [Range] reads on from an offset, [Rotate] frees the oldest part, [Sweep] removes the logs of workers
-// that have ended. All of them use bounded memory whatever a log holds.
+// [Tail] reads the end, [Range] reads on from an offset, [Rotate] frees the oldest part, [Sweep] removes the logs of
+// workers that have ended. All of them use bounded memory whatever a log holds.
 package logs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -46,21 +47,22 @@ type Chunk struct {
 	Start int64
 	// From is the offset of the first byte of Lines.
 	From int64
-	// Next is the offset where to read on: behind the last byte of Lines, but for a [Tail] that is Open before its last line.
+	// Next is the offset where to read on: behind the last byte of Lines, but for a [Tail] that is Open before its last
+	// line.
 	Next int64
-	// Missed says how many bytes between the offset that was asked for and From are gone.
+	// Missed says how many bytes between the offset that a [Range] was asked for and From are gone.
 	Missed int64
 	// Lines are the lines, oldest first, without their ends.
 	Lines []string
-	// Inside says that the first line is the rest of one that begins before From: of one too long, or because the offset that
-	// was asked for lies within a line.
+	// Inside says that the first line is the rest of one that begins before From: of one too long, or because the
+	// offset that was asked for lies within a line.
 	Inside bool
 	// Open says that no end of line stands behind the last line: more of it may come.
 	Open bool
 }
 
-// NotLogError says that a path does not name a log: a regular file of this user under one name. Whoever may write to a log
-// directory could have any other file read or freed.
+// NotLogError says that a path does not name a log: a regular file of this user under one name. Whoever may write to a
+// log directory could have any other file read or freed.
 type NotLogError struct {
 	// Path is the path as it was given.
 	Path string
@@ -79,8 +81,8 @@ type log struct {
 	size int64
 }
 
-// openLog opens the log at the path. The error is fs.ErrNotExist if there is none, and a [*NotLogError] if something else is
-// there.
+// openLog opens the log at the path. The error is fs.ErrNotExist if there is none, and a [*NotLogError] if something
+// else is there.
 func openLog(path string, flag int) (*log, error) {
 	info, err := os.Lstat(path) // before the open, which for a device has effects
 	if err != nil {
@@ -121,15 +123,6 @@ func check(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// refresh asks for the size again.
-func (l *log) refresh() error {
-	info, err := l.Stat()
-	if err == nil {
-		l.size = info.Size()
-	}
-	return err
-}
-
 // read returns the bytes from one offset up to another, or up to the end of the file where that comes first.
 func (l *log) read(from, to int64) ([]byte, error) {
 	if from >= to {
@@ -143,34 +136,42 @@ func (l *log) read(from, to int64) ([]byte, error) {
 	return data[:n], err
 }
 
-// maxBlock is more than what a file system frees at once; what lies between a cut and the next block is zeroed instead. Huge
-// pages of a tmpfs are the largest.
+// maxBlock is more than what a file system frees at once; what lies between a cut and the next block is zeroed instead.
+// Huge pages of a tmpfs are the largest.
 const maxBlock = 4 << 20
 
-// start returns the offset of the first byte that is kept, and whether a line begins there. A cut is made behind the end
-// of a line and never at the bound of a block ([cutAt]), so zeros between the hole and the first byte mean that it is whole.
+// start returns the offset of the first byte that is kept, and whether a line begins there. A cut is made behind the
+// end of a line and never at the bound of a block ([log.cutAt]), so zeros between the hole and the first byte mean that
+// it is whole. The size is asked for again behind it, so that it is never less.
 func (l *log) start() (offset int64, whole bool, err error) {
 	data, err := firstData(l.File, l.size)
-	if err != nil || data == 0 {
-		return 0, true, err
+	if err != nil {
+		return 0, false, err
 	}
+	info, err := l.Stat()
+	if err != nil {
+		return 0, false, err
+	}
+	l.size = info.Size()
+	if data == 0 {
+		return 0, true, nil
+	}
+	zeros, err := l.zeros(data)
+	return data + zeros, zeros > 0, err
+}
+
+// zeros returns how many zeros there are from the offset on, up to a few more than maxBlock.
+func (l *log) zeros(from int64) (int64, error) {
 	buf := make([]byte, 4<<10)
-	for offset = data; offset < min(data+maxBlock, l.size); {
-		n, err := l.ReadAt(buf, offset)
-		zeros := 0
-		for zeros < n && buf[zeros] == 0 {
-			zeros++
-		}
-		offset += int64(zeros)
-		if zeros < n {
-			break
-		}
-		if errors.Is(err, io.EOF) {
-			break
+	for n := int64(0); ; {
+		read, err := l.ReadAt(buf, from+n)
+		more := read - len(bytes.TrimLeft(buf[:read], "\x00"))
+		n += int64(more)
+		if more < read || errors.Is(err, io.EOF) || n >= maxBlock {
+			return n, nil
 		}
 		if err != nil {
-			return 0, false, err
+			return 0, err
 		}
 	}
-	return offset, offset > data, nil
 }

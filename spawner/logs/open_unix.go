@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openFlags keep an open from following a link that was put there in the last moment, and from waiting for a pipe's other end.
+// openFlags keep an open from following a link that was put there in the last moment, and from waiting for a pipe's
+// other end.
 const openFlags = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
 
 // foreign returns why a regular file is not this user's own log, or "".

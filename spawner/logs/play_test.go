@@ -2,7 +2,6 @@ package logs
 
 import (
 	"bufio"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -26,16 +25,19 @@ func TestMain(m *testing.M) {
 // lineWidth is the length of each line of the worker, with its end: no divisor of any block.
 const lineWidth = 61
 
+var filler = strings.Repeat("x", lineWidth-len("w 000000000 \n"))
+
 // numbered returns the line of a writer with a number.
 func numbered(writer string, number int) string {
-	return fmt.Sprintf("%s %09d %s", writer, number, strings.Repeat("·", (lineWidth-13)/2)+" ")[:lineWidth-1]
+	digits := strconv.Itoa(1e9 + number)[1:]
+	return writer + " " + digits + " " + filler
 }
 
 // finalLines is how many of its lines a worker prints last of all.
 const finalLines = 1000
 
-// play prints numbered lines as fast as it can, and the last of them once its stdin ends. Each write is of whole lines, as those of
-// several writers on one file have to be.
+// play prints numbered lines as fast as it can, and the last of them once its stdin ends. Each write is of whole lines,
+// as those of several writers on one file have to be.
 func play(writer, count string) int {
 	lines, err := strconv.Atoi(count)
 	if err != nil {
@@ -116,4 +118,11 @@ func some(bytes int) string {
 		b.WriteString(numbered("w", i) + "\n")
 	}
 	return b.String()
+}
+
+// requireSame checks that the contents of a log are what they should be, without printing either.
+func requireSame(t require.TestingT, want, got string) {
+	if want != got {
+		require.FailNow(t, "the log holds something else", "%d bytes instead of %d", len(got), len(want))
+	}
 }

@@ -6,13 +6,13 @@ import (
 	"os"
 )
 
-// Range reads a log on from an offset: whole lines, at most limit bytes of them (0 means [DefaultLimit]; never more than
-// [MaxLimit]) and at most [MaxLines]. A line that is longer than the limit or [MaxLine] is returned in pieces, so that what follows from
-// [Chunk.Next] to Chunk.Next is every byte of the log, once.
+// Range reads a log on from an offset: whole lines, at most limit bytes of them (0 means [DefaultLimit]; never more
+// than [MaxLimit]) and at most [MaxLines]. A line that is longer than the limit or [MaxLine] is returned in pieces, so
+// that what follows from [Chunk.Next] to Chunk.Next is every byte of the log, once.
 //
-// A line without an end is left for later, unless ended says that the worker has ended and no more of it will come. Where
-// the offset lies before what is kept, the chunk begins at the first whole line that is, and Missed says how much is
-// gone. At or beyond the end of the log the chunk is empty.
+// A line without an end is left for later, unless ended says that the worker has ended and no more of it will come.
+// Where the offset lies before what is kept, the chunk begins at the first whole line that is, and Missed says how much
+// is gone. At or beyond the end of the log the chunk is empty.
 //
 // The error is fs.ErrNotExist if there is no log, and a [*NotLogError] if something else is there.
 func Range(path string, from, limit int64, ended bool) (Chunk, error) {
@@ -34,8 +34,8 @@ func Range(path string, from, limit int64, ended bool) (Chunk, error) {
 	})
 }
 
-// stable calls read until nothing behind the offset was freed meanwhile. Each further turn takes a worker that has filled another
-// segment, so there are few.
+// stable calls read until nothing behind the offset was freed meanwhile. Each further turn takes a worker that has
+// filled another segment, so there are few.
 func (l *log) stable(from int64, read func(start int64, whole bool) (Chunk, error)) (Chunk, error) {
 	for {
 		start, whole, err := l.start()
@@ -46,16 +46,13 @@ func (l *log) stable(from int64, read func(start int64, whole bool) (Chunk, erro
 		if err != nil {
 			return Chunk{}, err
 		}
-		after, _, err := l.start()
+		after, still, err := l.start()
 		if err != nil {
 			return Chunk{}, err
 		}
-		if after <= max(start, from) {
-			chunk.Size, chunk.Start = l.size, max(start, after)
+		if after == start && still == whole || max(after, start) <= from {
+			chunk.Start = after
 			return chunk, nil
-		}
-		if err := l.refresh(); err != nil {
-			return Chunk{}, err
 		}
 	}
 }
@@ -64,7 +61,7 @@ func (l *log) stable(from int64, read func(start int64, whole bool) (Chunk, erro
 func (l *log) lines(from, limit, start int64, whole, ended bool) (Chunk, error) {
 	begin := max(from, start)
 	if begin >= l.size {
-		return Chunk{From: begin, Next: begin, Missed: begin - from}, nil
+		return Chunk{Size: l.size, From: begin, Next: begin, Missed: begin - from}, nil
 	}
 	before := min(begin-start, 1) // the byte before tells whether a line begins here
 	data, err := l.read(begin-before, min(begin+limit, l.size))
@@ -82,7 +79,7 @@ func (l *log) lines(from, limit, start int64, whole, ended bool) (Chunk, error) 
 			begin, data, inside = begin+int64(i)+1, data[i+1:], false
 		}
 	}
-	chunk := Chunk{From: begin, Next: begin, Missed: begin - from, Inside: inside}
+	chunk := Chunk{Size: l.size, From: begin, Next: begin, Missed: begin - from, Inside: inside}
 	for len(data) > 0 && len(chunk.Lines) < MaxLines {
 		n := nextLine(data, full, ended, len(chunk.Lines) == 0)
 		if n == 0 {
@@ -96,8 +93,9 @@ func (l *log) lines(from, limit, start int64, whole, ended bool) (Chunk, error) 
 	return chunk, nil
 }
 
-// nextLine returns the length of the first line in data, with its end, or of the first piece of one that is too long, or 0 if
-// that must be read later. full says that more of the log lies behind data, first that nothing else was read with it.
+// nextLine returns the length of the first line in data, with its end, or of the first piece of one that is too long,
+// or 0 if that must be read later. full says that more of the log lies behind data, first that nothing else was read
+// with it.
 func nextLine(data []byte, full, ended, first bool) int {
 	end := bytes.IndexByte(data[:min(len(data), MaxLine+1)], '\n')
 	switch {

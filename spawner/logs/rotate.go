@@ -15,8 +15,8 @@ const (
 	DefaultSegments    = 3
 )
 
-// minSegment is the least size of a segment, in bytes; every size is a multiple of segmentUnit, which is one of every file
-// system's block and of every machine's page.
+// minSegment is the least size of a segment, in bytes; every size is a multiple of segmentUnit, which is one of every
+// file system's block and of every machine's page.
 const (
 	minSegment  = 256 << 10
 	segmentUnit = 64 << 10
@@ -25,10 +25,11 @@ const (
 // Policy says how much of a log is kept. The zero Policy keeps 3 segments of 64 MiB.
 //
 // A log grows freely until it holds more than Segments × SegmentSize bytes. Then its oldest part is freed, in whole
-// segments, until it holds at most that: so it keeps more than Segments-1 segments, and between two rotations Segments and what
-// was printed meanwhile.
+// segments, until it holds at most that: so it keeps more than Segments-1 segments, and between two rotations Segments
+// and what was printed meanwhile.
 type Policy struct {
-	// SegmentSize is what is freed at once, in bytes, rounded up to a multiple of 64 KiB; 0 means 64 MiB, at least 256 KiB.
+	// SegmentSize is what is freed at once, in bytes, rounded up to a multiple of 64 KiB; 0 means 64 MiB, at least 256
+	// KiB.
 	SegmentSize int64
 	// Segments is how many of them are kept; 0 means 3, at least 2.
 	Segments int
@@ -55,8 +56,8 @@ func (p Policy) checked() (Policy, error) {
 // keep is how many bytes of a log are kept.
 func (p Policy) keep() int64 { return int64(p.Segments) * p.SegmentSize }
 
-// UnsupportedError says that parts of a file cannot be freed here, so that logs grow until they are swept: Linux can, on
-// ext4, XFS, Btrfs, ZFS, tmpfs and NFS 4.2. It is an errors.ErrUnsupported.
+// UnsupportedError says that parts of a file cannot be freed here, so that logs grow until they are swept: Linux can,
+// on ext4, XFS, Btrfs, ZFS, tmpfs and NFS 4.2. It is an errors.ErrUnsupported.
 type UnsupportedError struct {
 	// Path is the log that was to be rotated.
 	Path string
@@ -75,12 +76,12 @@ func (e *UnsupportedError) Unwrap() error { return e.Err }
 // Is reports true for errors.ErrUnsupported.
 func (e *UnsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
-// Rotate frees the oldest part of a log that has grown beyond what the policy keeps, and returns how many bytes it keeps less than
-// before. The log may be written to and read meanwhile, and be rotated by another process. What is kept begins with a
-// whole line, unless that is longer than 64 KiB.
+// Rotate frees the oldest part of a log that has grown beyond what the policy keeps, and returns how many bytes it
+// keeps less than before. The log may be written to and read meanwhile, and be rotated by another process. What is kept
+// begins with a whole line, unless that is longer than 64 KiB.
 //
-// The error is fs.ErrNotExist if there is no log, a [*NotLogError] if something else is there, and an [*UnsupportedError] where
-// parts of a file cannot be freed; the log is as it was then.
+// The error is fs.ErrNotExist if there is no log, a [*NotLogError] if something else is there, and an
+// [*UnsupportedError] where parts of a file cannot be freed; the log is as it was then.
 func Rotate(path string, policy Policy) (freed int64, err error) {
 	policy, err = policy.checked()
 	if err != nil {
@@ -109,9 +110,10 @@ func rotate(path string, policy Policy, punch puncher) (freed int64, err error) 
 	if err != nil || end <= start {
 		return 0, err
 	}
-	// From the beginning of a block on, so that it is freed as a whole; by segments, because a writer waits meanwhile.
+	// From the beginning of a block on, so that it is freed as a whole. No more than what one rotation usually frees at
+	// once: a writer waits meanwhile.
 	for at := start - start%segmentUnit; at < end; {
-		next := min(end, at+policy.SegmentSize)
+		next := min(end, at+policy.SegmentSize+lookBack+segmentUnit)
 		err := punch(file.File, at, next-at)
 		if errors.Is(err, errors.ErrUnsupported) {
 			return freed, &UnsupportedError{Path: path, Err: err}
@@ -130,9 +132,9 @@ const lookBack = 64 << 10
 // leastBlock is the size that the blocks of all file systems are a multiple of, in bytes.
 const leastBlock = 512
 
-// cutAt returns the offset up to which the log is to be freed: the bound of a segment, or a little less, so that it is behind the end of
-// a line and within a block. The part of the block that is freed reads as zeros then, which is how a reader
-// knows that a line begins behind them.
+// cutAt returns the offset up to which the log is to be freed: the bound of a segment, or a little less, so that it is
+// behind the end of a line and within a block. The part of the block that is freed reads as zeros then, which is how a
+// reader knows that a line begins behind them.
 func (l *log) cutAt(start int64, policy Policy) (int64, error) {
 	excess := l.size - policy.keep()
 	bound := (excess + policy.SegmentSize - 1) / policy.SegmentSize * policy.SegmentSize
@@ -165,9 +167,9 @@ type Rotation struct {
 	Skipped []error
 }
 
-// RotateAll rotates all logs of the directory. What cannot be rotated is skipped with a reason; the rest is rotated all the same.
-// The error says that the directory cannot be read or the policy is wrong, or it is the [*UnsupportedError] of the first log that has
-// outgrown the policy: once for the directory, because it would be the same for all.
+// RotateAll rotates all logs of the directory. What cannot be rotated is skipped with a reason; the rest is rotated all
+// the same. The error says that the directory cannot be read or the policy is wrong, or it is the [*UnsupportedError]
+// of the first log that has outgrown the policy: once for the directory, because it would be the same for all.
 func RotateAll(dir string, policy Policy) (Rotation, error) {
 	policy, err := policy.checked()
 	if err != nil {

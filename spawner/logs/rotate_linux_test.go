@@ -1,13 +1,12 @@
 package logs
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -19,6 +18,16 @@ func onDisk(t require.TestingT, path string) (size, disk int64) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	return info.Size(), info.Sys().(*syscall.Stat_t).Blocks * 512
+}
+
+// checkDisk checks that a log which keeps so many bytes takes no more of the disk. XFS gives a file that grows more
+// than it needs in advance, until it is closed (xfs(5), allocsize): there is no bound to check on it.
+func checkDisk(t require.TestingT, path string, disk, kept int64) {
+	var fs unix.Statfs_t
+	require.NoError(t, unix.Statfs(path, &fs))
+	if fs.Type != unix.XFS_SUPER_MAGIC {
+		require.LessOrEqual(t, disk, kept+slack)
+	}
 }
 
 // slack is what a file may take on the disk besides what it keeps: the rest of a block at both ends, and what a file
@@ -44,10 +53,10 @@ func TestRotate(t *testing.T) {
 
 	size, disk := onDisk(t, path)
 	require.Equal(t, int64(len(text)), size, "the size stays")
-	require.LessOrEqual(t, disk, size-all.Start+slack)
+	checkDisk(t, path, disk, size-all.Start)
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.True(t, text[all.Start:] == string(data[all.Start:]), "what is kept is as it was")
+	requireSame(t, text[all.Start:], string(data[all.Start:]))
 	require.Empty(t, strings.Trim(string(data[:all.Start]), "\x00"), "the rest reads as zeros")
 
 	again, err := Rotate(path, small)
@@ -103,7 +112,7 @@ func TestRotateALineWithoutAnEnd(t *testing.T) {
 	require.Equal(t, int64(3*minSegment), chunk.Start)
 	require.Equal(t, int64(3*minSegment+lookBack+1), chunk.From, "the first whole line")
 	require.Equal(t, chunk.From, chunk.Missed)
-	require.Equal(t, Clean([]byte(numbered("w", 0))), chunk.Lines[0])
+	require.Equal(t, numbered("w", 0), chunk.Lines[0])
 	require.False(t, chunk.Inside)
 }
 
@@ -113,7 +122,7 @@ func TestRotateZeros(t *testing.T) {
 	_, err := Rotate(path, small)
 	require.NoError(t, err)
 	size, disk := onDisk(t, path)
-	require.LessOrEqual(t, disk, int64(3*minSegment+slack))
+	checkDisk(t, path, disk, small.keep())
 	var next int64
 	for next < size {
 		chunk, err := Range(path, next, MaxLimit, true)
@@ -123,7 +132,8 @@ func TestRotateZeros(t *testing.T) {
 	}
 }
 
-// TestRotateAnything rotates logs of all kinds while they grow: what is kept is the end of what was written, and begins with a line.
+// TestRotateAnything rotates logs of all kinds while they grow: what is kept is the end of what was written, and begins
+// with a line.
 func TestRotateAnything(t *testing.T) {
 	t.Parallel()
 	path := write(t, "")
@@ -150,13 +160,26 @@ func TestRotateAnything(t *testing.T) {
 		}
 		data, err := os.ReadFile(path)
 		require.NoError(rt, err)
-		require.True(rt, text.String()[chunk.Start:] == string(data[chunk.Start:]))
+		requireSame(rt, text.String()[chunk.Start:], string(data[chunk.Start:]))
 		if chunk.From > 0 {
 			require.Equal(rt, byte('\n'), text.String()[chunk.From-1], "a line begins there")
 		}
 		_, disk := onDisk(rt, path)
-		require.LessOrEqual(rt, disk, chunk.Size-chunk.Start+slack)
+		checkDisk(rt, path, disk, chunk.Size-chunk.Start)
 	})
+}
+
+// TestUnsupportedErrors takes the answers of file systems and kernels that cannot do it.
+func TestUnsupportedErrors(t *testing.T) {
+	t.Parallel()
+	path := write(t, some(5*minSegment))
+	for _, errno := range []error{unix.EOPNOTSUPP, unix.ENOSYS} {
+		_, err := rotate(path, small, func(*os.File, int64, int64) error { return errno })
+		var unsupported *UnsupportedError
+		require.ErrorAs(t, err, &unsupported)
+		require.ErrorIs(t, err, errno)
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+	}
 }
 
 func TestRotateAll(t *testing.T) {
@@ -199,224 +222,4 @@ func TestRotateAll(t *testing.T) {
 	require.Zero(t, done.Rotated)
 	_, err = RotateAll(filepath.Join(dir, "none"), small)
 	require.ErrorIs(t, err, os.ErrNotExist)
-}
-
-// TestRotateBehindWriters rotates a log as often as it can while workers write to it as fast as they can.
-func TestRotateBehindWriters(t *testing.T) {
-	for _, writers := range []int{1, 4} {
-		t.Run(fmt.Sprint(writers), func(t *testing.T) {
-			const lines = 400_000
-			path := write(t, "")
-			var printers []printer
-			for i := range writers {
-				printers = append(printers, printing(t, path, string(rune('a'+i)), lines/writers))
-			}
-			rotations := 0
-			rotate := func() int64 {
-				freed, err := Rotate(path, small)
-				require.NoError(t, err)
-				if freed > 0 {
-					rotations++
-				}
-				size, _ := onDisk(t, path)
-				checkDisk(t, path)
-				return size
-			}
-			late := time.Now().Add(time.Minute)
-			for size := int64(0); size < int64((lines-writers*finalLines)*lineWidth); size = rotate() {
-				require.True(t, time.Now().Before(late), "the workers go on")
-			}
-			for _, p := range printers {
-				p.finish()
-			}
-			for _, p := range printers {
-				for running := true; running; rotate() {
-					select {
-					case err := <-p.ended:
-						require.NoError(t, err, "the worker does not notice")
-						running = false
-					default:
-					}
-				}
-			}
-			_, err := Rotate(path, small)
-			require.NoError(t, err)
-			size, disk := onDisk(t, path)
-			require.Equal(t, int64(lines*lineWidth), size, "all was written")
-			require.LessOrEqual(t, disk, small.keep()+2*slack)
-			require.Positive(t, rotations)
-
-			first, next := int64(-1), int64(0)
-			numbers := map[string]int{}
-			for {
-				chunk, err := Range(path, next, 0, true)
-				require.NoError(t, err)
-				if len(chunk.Lines) == 0 {
-					require.Equal(t, size, chunk.Next)
-					break
-				}
-				if first < 0 {
-					first = chunk.From
-					require.Equal(t, chunk.Start, first)
-					require.Zero(t, first%lineWidth, "it begins with a whole line")
-				} else {
-					require.Zero(t, chunk.Missed)
-				}
-				checkNumbered(t, chunk, numbers)
-				next = chunk.Next
-			}
-			require.Greater(t, size-first, small.keep()-small.SegmentSize, "it keeps as much as it should")
-			for writer, number := range numbers {
-				require.Equal(t, lines/writers, number, writer)
-			}
-			require.Len(t, numbers, writers)
-		})
-	}
-}
-
-// checkDisk checks that a log takes no more of the disk than what it keeps.
-func checkDisk(t *testing.T, path string) {
-	t.Helper()
-	chunk, err := Tail(path, 0, 1, 0)
-	require.NoError(t, err)
-	_, disk := onDisk(t, path)
-	size, _ := onDisk(t, path) // later: it may have grown before the disk was looked at
-	require.LessOrEqual(t, disk, size-chunk.Start+slack)
-}
-
-// checkNumbered checks that the lines of each writer follow each other, from whatever number on, and are whole. numbers holds the
-// next one of each.
-func checkNumbered(t *testing.T, chunk Chunk, numbers map[string]int) {
-	t.Helper()
-	for _, line := range chunk.Lines {
-		var writer string
-		var number int
-		_, err := fmt.Sscanf(line, "%1s %d ", &writer, &number)
-		require.NoError(t, err, line)
-		if line != Clean([]byte(numbered(writer, number))) {
-			require.Fail(t, "not whole", line)
-		}
-		if next, ok := numbers[writer]; ok && next != number {
-			require.Fail(t, "lost", "%s: %d instead of %d", writer, number, next)
-		}
-		numbers[writer] = number + 1
-	}
-}
-
-// TestFollow reads a log while a worker writes to it as fast as it can and it is rotated as often as possible: all is seen, or
-// counted as missed.
-func TestFollow(t *testing.T) {
-	t.Parallel()
-	const lines = 400_000
-	path := write(t, "")
-	stop, stopped := make(chan struct{}), make(chan error, 1)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				stopped <- nil
-				return
-			default:
-			}
-			if _, err := Rotate(path, small); err != nil {
-				stopped <- err
-				return
-			}
-		}
-	}()
-	worker := printing(t, path, "w", lines)
-	worker.finish()
-	var next, seen, missed int64
-	number := map[string]int{}
-	ended := false
-	for {
-		if !ended {
-			select {
-			case err := <-worker.ended:
-				require.NoError(t, err)
-				ended = true
-			default:
-			}
-		}
-		chunk, err := Range(path, next, 0, ended)
-		require.NoError(t, err)
-		require.Equal(t, next+chunk.Missed, chunk.From)
-		seen, missed = seen+chunk.Next-chunk.From, missed+chunk.Missed
-		require.Zero(t, chunk.Missed%lineWidth, "whole lines are missed")
-		number["w"] += int(chunk.Missed / lineWidth)
-		checkNumbered(t, chunk, number)
-		next = chunk.Next
-		if ended && next == chunk.Size {
-			break
-		}
-	}
-	close(stop)
-	require.NoError(t, <-stopped)
-	require.Equal(t, int64(lines*lineWidth), seen+missed)
-	require.Positive(t, seen)
-	require.Equal(t, lines, number["w"])
-}
-
-func TestAFollowerIsToldWhatItMissed(t *testing.T) {
-	t.Parallel()
-	path := write(t, some(minSegment))
-	chunk, err := Range(path, 0, 0, false)
-	require.NoError(t, err)
-	extend(t, path, some(4*minSegment))
-	_, err = Rotate(path, small)
-	require.NoError(t, err)
-	after, err := Range(path, chunk.Next, 0, false)
-	require.NoError(t, err)
-	require.Equal(t, after.Start-chunk.Next, after.Missed)
-	require.Equal(t, after.Start, after.From)
-	require.Positive(t, after.Missed)
-}
-
-// BenchmarkWrite writes 64 MiB in pieces of 64 KiB; rotated, with a rotation behind it that frees as much. rotate-ns is how
-// long the rotations took of it, of which a writer would have waited a part.
-func BenchmarkWrite(b *testing.B) {
-	piece := []byte(some(64 << 10))
-	for _, name := range []string{"alone", "rotated"} {
-		b.Run(name, func(b *testing.B) {
-			path := write(b, "")
-			file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-			if err != nil {
-				b.Fatal(err)
-			}
-			var rotating time.Duration
-			b.SetBytes(DefaultSegmentSize)
-			for b.Loop() {
-				if name == "alone" {
-					if err := os.Truncate(path, 0); err != nil { // or it would fill the disk
-						b.Fatal(err)
-					}
-				}
-				for range DefaultSegmentSize / (64 << 10) {
-					if _, err := file.Write(piece); err != nil {
-						b.Fatal(err)
-					}
-				}
-				if name == "rotated" {
-					began := time.Now()
-					if _, err := Rotate(path, Policy{}); err != nil {
-						b.Fatal(err)
-					}
-					rotating += time.Since(began)
-				}
-			}
-			b.ReportMetric(float64(rotating.Nanoseconds())/float64(b.N), "rotate-ns/op")
-			_ = file.Close()
-		})
-	}
-}
-
-// BenchmarkRotateIdle rotates a log that was rotated before, as most are whenever they are looked at.
-func BenchmarkRotateIdle(b *testing.B) {
-	path := write(b, some(5*minSegment))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Rotate(path, small); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -75,7 +75,7 @@ func TestWhereNothingCanBeFreed(t *testing.T) {
 
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.True(t, text == string(data), "the log is as it was")
+	requireSame(t, text, string(data))
 }
 
 func TestAnythingElseThatFails(t *testing.T) {

@@ -17,8 +17,8 @@ const (
 	DefaultAge   = 7 * 24 * time.Hour
 )
 
-// Retention says which logs of workers that have ended are kept. The zero Retention keeps the newest 200 that are no older than 7
-// days.
+// Retention says which logs of workers that have ended are kept. The zero Retention keeps the newest 200 that are no
+// older than 7 days.
 type Retention struct {
 	// Files is how many are kept; 0 means 200, less than 0 any number.
 	Files int
@@ -26,12 +26,12 @@ type Retention struct {
 	Age time.Duration
 }
 
-// Sweep removes the logs of the directory that the retention does not keep, the empty ones among them, and returns how many. A
-// log that living says is in use stays and does not count. living is asked last thing before a log is removed; it has to say
-// true from before the log is opened for a worker until the last process that writes to it has ended.
+// Sweep removes the logs of the directory that the retention does not keep, the empty ones among them, and returns how
+// many. A log that living says is in use stays and does not count. living is asked last thing before a log is removed;
+// it has to say true from before the log is opened for a worker until the last process that writes to it has ended.
 //
-// Only regular files of this user that are named *.log are removed. The error joins those of the files that could not be; the
-// others are removed all the same.
+// Only regular files of this user that are named *.log are removed. The error joins those of the files that could not
+// be; the others are removed all the same.
 func Sweep(dir string, retention Retention, living func(path string) bool) (removed int, err error) {
 	if retention.Files == 0 {
 		retention.Files = DefaultFiles
@@ -96,8 +96,9 @@ func newestFirst(dir string) ([]aged, error) {
 	return files, nil
 }
 
-// Progress returns the size of a log in bytes and when it was written to last: a worker whose log grows is slow, not dead. It opens
-// nothing. The error is fs.ErrNotExist if there is no log, and a [*NotLogError] if something else is there.
+// Progress returns the size of a log in bytes and when it was written to last: a worker whose log grows is slow, not
+// dead. It opens nothing. The error is fs.ErrNotExist if there is no log, and a [*NotLogError] if something else is
+// there.
 func Progress(path string) (size int64, written time.Time, err error) {
 	info, err := os.Lstat(path)
 	if err == nil {

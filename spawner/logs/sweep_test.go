@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// aged makes a directory of logs, the first the newest, each an hour older than the one before.
+// agedLogs makes a directory of logs, the first the newest, each an hour older than the one before.
 func agedLogs(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()

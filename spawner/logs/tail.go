@@ -12,12 +12,13 @@ const DefaultLines = 20
 // firstWindow is how much of the end of a log is read first, in bytes.
 const firstWindow = 8 << 10
 
-// Tail returns the last lines of a log that lie at or behind the offset from, where a line must begin: 0, or what the size
-// of the log was before something was started. lines 0 means [DefaultLines], never more than [MaxLines]; maxBytes is how much of the
-// end of the log is looked at, 0 means [DefaultLimit], never more than [MaxLimit]. A line that does not fit in begins with an ellipsis.
+// Tail returns the last lines of a log that lie at or behind the offset from, where a line must begin: 0, or what the
+// size of the log was before something was started. lines 0 means [DefaultLines], never more than [MaxLines]; maxBytes
+// is how much of the end of the log is looked at, 0 means [DefaultLimit], never more than [MaxLimit]. A line that does
+// not fit in begins with an ellipsis.
 //
-// A last line without an end is returned, too: the chunk is Open then, and Next is where that line begins, so that reading on
-// from there shows the whole of it once it has an end.
+// A last line without an end is returned, too: the chunk is Open then, and Next is where that line begins, so that
+// reading on from there shows the whole of it once it has an end.
 //
 // The error is fs.ErrNotExist if there is no log, and a [*NotLogError] if something else is there.
 func Tail(path string, from int64, lines int, maxBytes int64) (Chunk, error) {
@@ -44,7 +45,7 @@ func Tail(path string, from int64, lines int, maxBytes int64) (Chunk, error) {
 func (l *log) tail(from int64, lines int, maxBytes, start int64, whole bool) (Chunk, error) {
 	begin := max(from, start)
 	if begin >= l.size {
-		return Chunk{From: begin, Next: begin}, nil
+		return Chunk{Size: l.size, From: begin, Next: begin}, nil
 	}
 	for window := min(firstWindow, maxBytes); ; window = min(2*window, maxBytes) {
 		at, inside := begin, begin > from && !whole
@@ -56,7 +57,9 @@ func (l *log) tail(from int64, lines int, maxBytes, start int64, whole bool) (Ch
 			return Chunk{}, err
 		}
 		if at == begin || window == maxBytes || bytes.Count(data, []byte("\n")) > lines {
-			return lastLines(data, at, lines, inside), nil
+			chunk := lastLines(data, at, lines, inside)
+			chunk.Size = l.size
+			return chunk, nil
 		}
 	}
 }
