@@ -29,9 +29,9 @@ const (
 // is made to go on, since it would not hear otherwise. SIGSTOP before SIGKILL, because a parent that can no longer fork is
 // still known as the parent of those that it has just made.
 //
-// The error is [ErrGone] if there was nobody to end, [*StuckError] if a process lives on for 5 s behind SIGKILL, [ErrHeld]
-// if somebody who cannot be found has the lock, and ctx's if that ends before the grace: the processes have their signal
-// then, and no other follows. From SIGKILL on, ctx is not looked at. A port that stays taken is no error, since the worker
+// The error is [ErrGone] if nobody was there to end, [*StuckError] if one lives on for 5 s behind SIGKILL, [ErrHeld]
+// if somebody who cannot be found has the lock, and ctx's if that ends before the grace: the processes have had their
+// signal then, and no other follows. From SIGKILL on, ctx is not looked at. A port that stays taken is no error, since the worker
 // has ended: see [Ending.PortHeld]. The exit status is not collected: who waits for the leader gets it. Two ends at once
 // are harmless, and each answers with what it saw.
 func (d *RunDir) End(ctx context.Context, tree Tree, cfg EndConfig) (Ending, error) {
@@ -89,12 +89,9 @@ func (e *end) ask(ctx context.Context) error {
 		if !all {
 			until = half
 		}
-		for {
+		for leads == e.leads() && len(e.living()) > 0 && time.Now().Before(until) {
 			if err := e.wait(ctx, until); err != nil {
 				return err
-			}
-			if leads != e.leads() || len(e.living()) == 0 || !time.Now().Before(until) {
-				break
 			}
 		}
 		gone, err := e.gone(ctx)
@@ -107,13 +104,14 @@ func (e *end) ask(ctx context.Context) error {
 	}
 }
 
-// leads reports whether the leader lives.
+// leads reports whether the leader is known and lives.
 func (e *end) leads() bool {
 	living := e.living()
 	return len(living) > 0 && living[0].pid == e.tree.Leader.PID
 }
 
-// signal sends the signal to the leader, or to all, who have not been told yet. A process that was stopped hears it only when it goes on.
+// signal sends the signal to the leader, or to all, who have not been told yet. A process that was stopped hears it only
+// when it goes on.
 func (e *end) signal(sig syscall.Signal, all bool) {
 	sent := 0
 	for _, m := range e.living() {

@@ -53,7 +53,7 @@ func playTree(script string) int {
 		case "say":
 			fmt.Println("here", arg, os.Getpid())
 		case "spin":
-			for {
+			for len(stop) == 0 {
 			}
 		case "stop":
 			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)

@@ -128,7 +128,7 @@ func TestEndOfAWorkerThatObeys(t *testing.T) {
 	tr.requireDead(t)
 	<-tr.p.Done()
 	require.Equal(t, 0, tr.p.Exit().Code, "who waits for the leader gets how it ended")
-	require.Equal(t, "", tr.p.Exit().Signal)
+	require.Empty(t, tr.p.Exit().Signal)
 	listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(tr.Port))
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())

@@ -185,8 +185,7 @@ func meet(pid int, ticks uint64, buf []byte) (*member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("process %d: %w", pid, os.NewSyscallError("pidfd_open", err))
 	}
-	stat, err := readTask(pid, buf)
-	if err != nil || stat.ticks != ticks || ended(uintptr(pidfd)) {
+	if stat, _ := readTask(pid, buf); stat.ticks != ticks || ended(uintptr(pidfd)) {
 		closeFD(pidfd)
 		return nil, nil
 	}
