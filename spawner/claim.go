@@ -100,17 +100,20 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 		return nil, startedElsewhere(job)
 	}
 	found, err := s.run.FindHolder(job.WorkerID, envWorkerID, prior.Result.LogPath)
-	if err != nil {
+	if there, err := s.readRecord(job.WorkerID); err == nil { // it was not cut short: whoever starts it has written it by now
+		return there, nil
+	}
+	if err != nil || prior.check(job.WorkerID) != nil {
 		return nil, startedElsewhere(job)
 	}
-	prior.started(found)
-	body, err := prior.encode()
+	body, err := prior.encode() // without the process, as whoever started it writes it
 	if err == nil {
-		err = s.run.WriteStarted(job.WorkerID, prior.Process, body)
+		err = s.run.WriteStarted(job.WorkerID, found, body)
 	}
 	if err != nil {
 		return nil, unexpected("recover the worker", err)
 	}
+	prior.started(found)
 	s.cfg.Logger.Warn("found a worker whose start was cut short", "worker", job.WorkerID, "pid", found.PID)
 	return &prior, nil
 }

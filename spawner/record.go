@@ -67,14 +67,25 @@ func readRecord(run *process.RunDir, worker string) (*record, error) {
 			err = nil
 		}
 	}
-	if err == nil && r.Result.WorkerID != worker {
-		err = fmt.Errorf("it is the record of worker %q", r.Result.WorkerID)
+	if err == nil {
+		err = r.check(worker)
 	}
 	if err != nil {
 		return nil, err
 	}
 	r.started(r.Process)
 	return &r, nil
+}
+
+// check returns an error if the record is not that of the worker, or holds an id that no job has: paths are made of them.
+func (r *record) check(worker string) error {
+	if r.Result.WorkerID != worker || r.Job.WorkerID != worker {
+		return fmt.Errorf("it is the record of worker %q", r.Result.WorkerID)
+	}
+	if err := messages.CheckID(r.Job.JobID); err != nil {
+		return fmt.Errorf("job_id: %w", err)
+	}
+	return nil
 }
 
 // replaceRecord writes down how a worker ended, unless another worker has taken its id since.
