@@ -151,26 +151,37 @@ const maxBlock = 4 << 20
 // of a line and never at the bound of a block ([cutAt]), so zeros between the hole and the first byte mean that it is whole.
 func (l *log) start() (offset int64, whole bool, err error) {
 	data, err := firstData(l.File, l.size)
-	if err != nil || data == 0 {
-		return 0, true, err
+	for err == nil && data > 0 {
+		if offset, err = l.behindZeros(data); err != nil {
+			break
+		}
+		if offset == data {
+			return offset, false, nil
+		}
+		// What was freed behind firstData's back reads as zeros, too, and so far only up to a bound of segments.
+		before := data
+		if data, err = firstData(l.File, l.size); data == before {
+			return offset, true, err
+		}
 	}
+	return 0, err == nil, err
+}
+
+// behindZeros returns the offset of the first byte at or behind data that is not zero, as far as a block can reach.
+func (l *log) behindZeros(data int64) (int64, error) {
 	buf := make([]byte, 4<<10)
-	for offset = data; offset < min(data+maxBlock, l.size); {
+	for offset := data; ; {
 		n, err := l.ReadAt(buf, offset)
 		zeros := 0
 		for zeros < n && buf[zeros] == 0 {
 			zeros++
 		}
 		offset += int64(zeros)
-		if zeros < n {
-			break
-		}
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return 0, false, err
+		switch {
+		case zeros < n, errors.Is(err, io.EOF), err == nil && offset >= min(data+maxBlock, l.size):
+			return offset, nil
+		case err != nil:
+			return 0, err
 		}
 	}
-	return offset, offset > data, nil
 }
