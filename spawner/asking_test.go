@@ -78,6 +78,21 @@ func ids(workers []messages.Worker) []string {
 	return ids
 }
 
+// childOf returns the process that the worker has said to have made.
+func (h *hive) childOf(worker string) int {
+	h.t.Helper()
+	var pid int
+	text, err := os.ReadFile(h.get(worker).LogPath)
+	require.NoError(h.t, err)
+	for line := range strings.Lines(string(text)) {
+		if n, _ := fmt.Sscanf(line, "child %d", &pid); n == 1 {
+			return pid
+		}
+	}
+	require.FailNow(h.t, "it has no child")
+	return 0
+}
+
 // dir is the worker's directory.
 func (h *hive) dir(worker string) string { return filepath.Join(h.cfg.RunDir, "workers", worker) }
 

@@ -101,10 +101,8 @@ func TestDeleteOfAWorkerThatDoesNotObey(t *testing.T) {
 func TestDeleteTakesTheWholeTree(t *testing.T) {
 	t.Parallel()
 	h := newHive(t, nil)
-	w := h.run("w", "parent", "parent of")
-	var child int
-	_, err := fmt.Sscanf(awaitLog(t, w.LogPath, "parent of"), "playing parent\nparent of %d", &child)
-	require.NoError(t, err)
+	h.run("w", "parent", "made")
+	child := h.childOf("w")
 	require.NoError(t, syscall.Kill(child, 0))
 	got := h.del(t.Context(), deleteJob("d", "w"), nil)
 	require.Nil(t, got.err)
@@ -220,10 +218,8 @@ func TestWhatAnEndedWorkerLeftBehind(t *testing.T) {
 	got := h.spawn(called("w", "j", "orphan"))
 	require.Nil(t, got.err)
 	<-h.exited
-	var orphan int
-	_, err := fmt.Sscanf(awaitLog(t, got.result.LogPath, "left"), "playing orphan\norphan %d left", &orphan)
-	require.NoError(t, err)
-	h.started(orphan)
+	awaitLog(t, got.result.LogPath, "left")
+	h.started(h.childOf("w"))
 
 	require.Equal(t, []string{"w"}, ids(h.list(false)))
 	w := h.get("w")

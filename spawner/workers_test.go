@@ -49,7 +49,7 @@ func play(model, port string) int {
 		if err := child.Start(); err != nil {
 			return 1
 		}
-		fmt.Println("orphan", child.Process.Pid, "left")
+		fmt.Println("child", child.Process.Pid, "left")
 		return 0
 	case "env":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
@@ -59,6 +59,10 @@ func play(model, port string) int {
 	case "burn":
 		for {
 			burned++
+		}
+	case "flood": // as fast as one write a line goes
+		for n := 0; ; n++ {
+			fmt.Println("flood", n, strings.Repeat("noise ", 100))
 		}
 	case "steps":
 		for step := 1; ; step++ {
@@ -71,7 +75,7 @@ func play(model, port string) int {
 		if err := child.Start(); err != nil {
 			return 1
 		}
-		fmt.Println("parent of", child.Process.Pid)
+		fmt.Println("child", child.Process.Pid, "made")
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("deaf")
