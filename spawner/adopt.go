@@ -2,13 +2,19 @@ package spawner
 
 import (
 	"errors"
+	"io/fs"
+	"time"
 
+	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 // keepRecords is how many workers the run directory remembers, the newest ones, besides those that live: as long as a job is
 // among them, asking for it again gets the same answer. A record takes about 8 kB of memory.
 const keepRecords = 1000
+
+// DefaultKeepRecords is how long the record of a worker that ended is kept at most.
+const DefaultKeepRecords = 7 * 24 * time.Hour
 
 // sweepEvery is how many starts there are from one sweep of the run directory to the next.
 const sweepEvery = 500
@@ -20,9 +26,9 @@ func (s *Spawner) sweepSometimes() {
 	}
 }
 
-// sweep removes the records of workers that are gone, except the newest.
+// sweep removes the records of workers that are gone, except the newest, and the old ones among those.
 func (s *Spawner) sweep() {
-	removed, err := s.run.Sweep(keepRecords, func(worker string) bool {
+	removed, err := s.run.Sweep(keepRecords, s.cfg.KeepRecords, func(worker string) bool {
 		prior, err := s.readRecord(worker)
 		return err == nil && prior.Process.Alive()
 	})
@@ -41,24 +47,46 @@ func (s *Spawner) adopt() {
 		s.cfg.Logger.Warn("workers of an earlier hive cannot be listed", "err", err)
 	}
 	for _, id := range ids {
-		prior, err := s.readRecord(id)
+		rec, err := s.readRecord(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			rec, err = s.cutShort(id)
+		}
 		if err != nil {
 			s.skip(id, err)
 			continue
 		}
-		p, err := process.Find(prior.Process.Identity)
-		if errors.Is(err, process.ErrGone) {
-			continue
-		}
-		if err != nil {
-			s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", id, "pid", prior.Process.PID, "err", err)
-			continue
-		}
-		rec := *prior
-		s.watcher.Watch(p, func(exit process.Exit) {
-			s.keepEnd(rec, exit)
-			s.cfg.Exited(exitEvent(rec.Result, exit))
-		})
-		s.cfg.Logger.Info("worker of an earlier hive still runs", "job", prior.Job.JobID, "worker", id, "pid", prior.Process.PID, "port", rec.Result.Port)
+		s.watchAgain(*rec)
 	}
+}
+
+// cutShort returns the record of a worker whose start an earlier hive did not live to write down. Of a start that came to nothing
+// it removes what is left; the error is fs.ErrNotExist then.
+func (s *Spawner) cutShort(worker string) (*record, error) {
+	rec, err := s.recover(messages.Job{WorkerID: worker})
+	if !errors.Is(err, messages.HiveBusy) {
+		return rec, err
+	}
+	if claim, err := s.run.Claim(worker); err == nil {
+		_ = claim.Remove() // what cannot be removed lies there as before
+	}
+	return nil, fs.ErrNotExist
+}
+
+// watchAgain watches a worker that an earlier hive started.
+func (s *Spawner) watchAgain(rec record) {
+	worker, pid := rec.Result.WorkerID, rec.Process.PID
+	p, err := process.Find(rec.Process.Identity)
+	if errors.Is(err, process.ErrGone) {
+		s.keepUnseenEnd(rec)
+		return
+	}
+	if err != nil {
+		s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", worker, "pid", pid, "err", err)
+		return
+	}
+	s.watcher.Watch(p, func(exit process.Exit) {
+		s.keepEnd(rec, exit)
+		s.cfg.Exited(exitEvent(rec.Result, exit))
+	})
+	s.cfg.Logger.Info("worker of an earlier hive still runs", "job", rec.Job.JobID, "worker", worker, "pid", pid, "port", rec.Result.Port)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strconv"
 	"sync"
 	"time"
 
@@ -38,6 +39,9 @@ func (s *Spawner) Delete(ctx context.Context, job messages.DeleteJob, emit func(
 		return messages.Deleted{}, err
 	}
 	if job.PID != 0 && job.PID != rec.Process.PID {
+		if !s.lives(*rec) {
+			return messages.Deleted{}, s.notEnded(*rec, process.ErrGone)
+		}
 		return messages.Deleted{}, messages.Errorf(messages.WorkerConflict,
 			"worker %s is process %d since %s, not %d; use that pid, or none", job.WorkerID, rec.Process.PID,
 			rec.Process.At.Format(time.RFC3339), job.PID)
@@ -93,11 +97,13 @@ func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec rec
 	}, nil
 }
 
-// treeOf names the processes of a worker.
+// treeOf names the processes of a worker. The port is what tells it from the worker of another hive on this machine that bears the
+// same id and got a job with the same ids.
 func (s *Spawner) treeOf(rec record) process.Tree {
+	worker, port := rec.Result.WorkerID, strconv.Itoa(rec.Result.Port)
 	return process.Tree{
-		Leader: rec.Process.Identity, Worker: rec.Result.WorkerID, Port: rec.Result.Port,
-		Env: []string{envWorkerID + "=" + rec.Result.WorkerID, envJobID + "=" + rec.Job.JobID, envHiveID + "=" + s.cfg.HiveID},
+		Leader: rec.Process.Identity, Worker: worker, Port: rec.Result.Port,
+		Env: []string{envWorkerID + "=" + worker, envJobID + "=" + rec.Job.JobID, envHiveID + "=" + s.cfg.HiveID, envPort + "=" + port},
 	}
 }
 
@@ -107,7 +113,7 @@ func (s *Spawner) notEnded(rec record, err error) error {
 	stuck, isStuck := errors.AsType[*process.StuckError](err)
 	switch {
 	case errors.Is(err, process.ErrGone):
-		return notFound(worker, "worker %s (PID %d) has ended already; there was nothing to delete", worker, rec.Process.PID)
+		return messages.Errorf(messages.WorkerNotFound, "worker %s (PID %d) has ended already; there was nothing to delete", worker, rec.Process.PID)
 	case isStuck:
 		return messages.Errorf(messages.Internal, "worker %s still runs: %w", worker, stuck)
 	case errors.Is(err, process.ErrHeld):

@@ -14,8 +14,9 @@ import (
 
 // Bounds of the question whether workers are ready.
 const (
-	healthLimit  = time.Second // for all of a page together
-	healthAtOnce = 16
+	healthLimit     = time.Second            // for all of a page together
+	logsHealthLimit = 100 * time.Millisecond // beside a part of a log: whoever hangs has one, too
+	healthAtOnce    = 16
 )
 
 // known is what was found out about one worker.
@@ -31,16 +32,16 @@ type known struct {
 type machine struct {
 	table     process.Snapshot
 	listening process.Listening
-	partial   bool // the table could not be read: only the leaders are known
+	searches  int // for what ended leaders left behind
 }
+
+// mostSearches bounds the searches of one look: each reads the open files of many processes.
+const mostSearches = 8
 
 func (s *Spawner) look() *machine {
 	m := &machine{listening: process.ReadListening()}
-	if err := m.table.Take(); err != nil {
-		m.partial = true
-		if !errors.Is(err, errors.ErrUnsupported) {
-			s.cfg.Logger.Warn("process table cannot be read", "err", err)
-		}
+	if err := m.table.Take(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		s.cfg.Logger.Warn("process table cannot be read; only the first process of each worker is known", "err", err)
 	}
 	return m
 }
@@ -49,8 +50,10 @@ func (s *Spawner) look() *machine {
 // among them: see [Spawner.askHealth].
 func (s *Spawner) facts(m *machine, rec record) known {
 	k := known{record: rec, members: m.table.Members(rec.Process.Identity)}
-	leads := len(k.members) > 0 || rec.Process.Alive()
-	k.alive = leads
+	k.alive = len(k.members) > 0 || rec.Process.Alive()
+	if !k.alive {
+		k.members, k.alive = s.leftBehind(m, rec)
+	}
 	r, job := rec.Result, rec.Job
 	w := messages.Worker{
 		WorkerID: r.WorkerID, JobID: job.JobID, PID: rec.Process.PID, State: messages.StateStarting, Model: messages.Redact(job.Model),
@@ -59,13 +62,27 @@ func (s *Spawner) facts(m *machine, rec record) known {
 	}
 	if k.alive {
 		use := m.table.Usage(rec.Process.Identity)
-		w.RSSBytes, w.CPUMS, w.Threads, w.Processes = use.RSS, use.CPU.Milliseconds(), use.Threads, max(use.Processes, 1)
+		w.RSSBytes, w.CPUMS, w.Threads, w.Processes = use.RSS, use.CPU.Milliseconds(), use.Threads, max(use.Processes, len(k.members), 1)
 		w.UptimeMS = max(time.Since(rec.Process.At).Milliseconds(), 0)
 	} else {
 		s.ended(&w, rec)
 	}
 	k.worker = w
 	return k
+}
+
+// leftBehind returns the processes of a worker whose first one has ended, and whether there are any: somebody who came from it
+// holds its lock, and what the worker had, a GPU's memory above all.
+func (s *Spawner) leftBehind(m *machine, rec record) (members []process.Identity, some bool) {
+	held, err := s.run.Held(rec.Result.WorkerID)
+	if err != nil || !held {
+		return nil, false
+	}
+	if m.searches++; m.searches > mostSearches {
+		return nil, true
+	}
+	members, err = s.run.Members(s.treeOf(rec)) // a hive that just starts the worker again or sweeps it out holds the lock, too
+	return members, err != nil || len(members) > 0
 }
 
 // ended fills in how a worker ended, as far as a hive saw it.
@@ -89,10 +106,10 @@ func (s *Spawner) ended(w *messages.Worker, rec record) {
 }
 
 // askHealth finds out which of the living workers are ready: their health check answers, and it is their own process that
-// does. It asks only those that listen, several at once, and takes a second at most; who has not answered by then counts as
+// does. It asks only those that listen, several at once, and takes no longer than limit; who has not answered by then counts as
 // starting.
-func (s *Spawner) askHealth(ctx context.Context, m *machine, workers []known) {
-	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+func (s *Spawner) askHealth(ctx context.Context, m *machine, workers []known, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var group sync.WaitGroup
 	slots := make(chan struct{}, healthAtOnce)
@@ -138,8 +155,8 @@ type end struct {
 	Signal string `json:"signal,omitempty"`
 	// OOMKilled says that memory ran out.
 	OOMKilled bool `json:"oom_killed,omitempty"`
-	// At is when the end was seen.
-	At time.Time `json:"at"`
+	// At is when the end was seen; zero if no hive lived to see it.
+	At time.Time `json:"at,omitzero"`
 }
 
 // keepEnd writes down how a worker ended, for those who ask later.
@@ -148,6 +165,18 @@ func (s *Spawner) keepEnd(rec record, exit process.Exit) {
 	if exit.Signal == "" && !exit.Unknown {
 		e.Code = &exit.Code
 	}
+	s.writeEnd(rec, e)
+}
+
+// keepUnseenEnd writes down that a worker has ended while no hive was there to see it, unless its end is known. From now on its
+// record grows old.
+func (s *Spawner) keepUnseenEnd(rec record) {
+	if _, err := s.readEnd(rec); errors.Is(err, fs.ErrNotExist) && rec.Failure == nil {
+		s.writeEnd(rec, end{Process: rec.Process.Identity})
+	}
+}
+
+func (s *Spawner) writeEnd(rec record, e end) {
 	err := s.run.WriteExit(rec.Result.WorkerID, e)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // swept, with its directory
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)

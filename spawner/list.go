@@ -41,7 +41,7 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 			workers = append(workers, k)
 		}
 	}
-	s.askHealth(ctx, m, workers)
+	s.askHealth(ctx, m, workers, healthLimit)
 	slices.SortFunc(workers, byID)
 	for _, k := range workers {
 		page.Workers = append(page.Workers, k.worker)
@@ -59,7 +59,7 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 	}
 	m := s.look()
 	workers := []known{s.facts(m, *rec)}
-	s.askHealth(ctx, m, workers)
+	s.askHealth(ctx, m, workers, healthLimit)
 	answer.Worker = workers[0].worker
 	return answer, nil
 }
@@ -72,11 +72,20 @@ func (s *Spawner) Living() int {
 	}
 	living := 0
 	for _, id := range ids {
-		if rec, err := s.records.read(s.run, id); err == nil && rec.Process.Alive() {
+		if rec, err := s.records.read(s.run, id); err == nil && s.lives(*rec) {
 			living++
 		}
 	}
 	return living
+}
+
+// lives reports whether a process of the worker is left, its first one or another that holds its lock.
+func (s *Spawner) lives(rec record) bool {
+	if rec.Process.Alive() {
+		return true
+	}
+	held, err := s.run.Held(rec.Result.WorkerID)
+	return err == nil && held
 }
 
 // find returns the record of a worker, or a [messages.WorkerNotFound].
@@ -86,13 +95,9 @@ func (s *Spawner) find(worker string) (*record, error) {
 	case err == nil:
 		return rec, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, notFound(worker, "hive %s knows no worker %s; worker_list tells those it has, with exited those that ended", s.cfg.HiveID, worker)
+		return nil, messages.Errorf(messages.WorkerNotFound, "hive %s knows no worker %s; worker_list tells those it has, with exited those that ended", s.cfg.HiveID, worker)
 	}
 	return nil, unexpected("read the record of the worker", err)
-}
-
-func notFound(_, format string, args ...any) error {
-	return messages.Errorf(messages.WorkerNotFound, format, args...)
 }
 
 // skip logs why a worker is passed over, unless it is just being started.

@@ -4,14 +4,9 @@ package spawner_test
 
 import (
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,79 +28,6 @@ func TestMain(m *testing.M) {
 		os.Exit(play(os.Args[4], os.Args[8]))
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// play is a worker that behaves as its model says: a verb, and after a colon what it takes.
-func play(model, port string) int {
-	time.AfterFunc(2*time.Minute, func() { os.Exit(1) }) // should the test be killed before it can end its workers
-	fmt.Println("playing", model)
-	verb, arg, _ := strings.Cut(model, ":")
-	switch verb {
-	case "exit":
-		fmt.Fprintln(os.Stderr, "fatal: no such tensor")
-		code, _ := strconv.Atoi(arg)
-		return code
-	case "die":
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	case "print":
-		for {
-			fmt.Println(strings.Repeat("noise ", 20))
-		}
-	case "close":
-		_, _ = syscall.Close(3), syscall.Close(4) // what it inherited; the runtime's own come behind
-		fmt.Println("closed")
-	case "scribble":
-		for fd := 3; fd <= 4; fd++ {
-			_, err := syscall.Write(fd, []byte("scribble"))
-			fmt.Println("scribbled:", err)
-		}
-		fmt.Println("done scribbling")
-	case "orphan": // ends, and leaves a process behind that holds what it inherited
-		child := exec.Command(os.Args[0], os.Args[1:]...)
-		child.Args[4] = "live"
-		child.ExtraFiles = []*os.File{os.NewFile(3, "lock"), os.NewFile(4, "port")}
-		if err := child.Start(); err != nil {
-			return 1
-		}
-		fmt.Println("orphan", child.Process.Pid, "left")
-		return 0
-	case "env":
-		fmt.Println(strings.Join(os.Environ(), "\n"))
-		fmt.Println("end of env")
-	case "serve":
-		return serve(port, arg)
-	}
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
-	<-stop
-	return 0
-}
-
-// serve listens on the port; its health is 503 for a while, and then as arg says: "ready", "never", or "die".
-func serve(port, arg string) int {
-	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	var asked atomic.Int32
-	var once sync.Once
-	done := make(chan struct{})
-	go func() {
-		_ = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n := asked.Add(1)
-			switch {
-			case n < 3 || arg == "never":
-				w.WriteHeader(http.StatusServiceUnavailable)
-			case arg == "die":
-				w.WriteHeader(http.StatusServiceUnavailable)
-				once.Do(func() { close(done) })
-			}
-		}))
-	}()
-	<-done
-	fmt.Println("out of memory")
-	return 9
 }
 
 // hive is a spawner on a machine of its own.

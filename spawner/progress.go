@@ -7,8 +7,8 @@ import (
 	"github.com/rbee-keeper/hive/spawner/logs"
 )
 
-// sayProgress is how often it is told that a worker which loads goes on.
-const sayProgress = 5 * time.Second
+// sayLoading is how often it is told that a worker which loads goes on, unless [Config] says otherwise.
+const sayLoading = 5 * time.Second
 
 // progress is how far a worker that loads has come. One that moves is slow, not dead.
 type progress struct {

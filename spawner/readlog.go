@@ -26,33 +26,43 @@ func (s *Spawner) Logs(ctx context.Context, req messages.LogsRequest) (messages.
 	// Whether it has exited is asked before the log is read: what it wrote last is in what follows.
 	m := s.look()
 	workers := []known{s.facts(m, *rec)}
-	s.askHealth(ctx, m, workers)
+	s.askHealth(ctx, m, workers, logsHealthLimit)
 	ended := !workers[0].alive
 
-	var chunk logs.Chunk
-	if req.From != nil {
-		chunk, err = logs.Range(path, *req.From, req.Limit, ended)
-	} else {
-		chunk, err = logs.Tail(path, 0, req.Lines(), logs.MaxLimit/2)
-	}
+	chunk, err := readLog(path, req, ended)
 	if errors.Is(err, fs.ErrNotExist) {
-		return answer, notFound(req.WorkerID, "worker %s has no log any more: %s was swept out", req.WorkerID, path)
+		return answer, messages.Errorf(messages.WorkerNotFound, "worker %s has no log any more: %s was swept out", req.WorkerID, path)
 	}
 	if err != nil {
 		return answer, unexpected("read the log of the worker", err)
 	}
 	answer.LogPath, answer.State = path, workers[0].worker.State
 	answer.Size, answer.Start, answer.From, answer.Next, answer.Missed = chunk.Size, chunk.Start, chunk.From, chunk.Next, chunk.Missed
-	if req.From == nil && chunk.Open && ended {
-		answer.Next = chunk.Size
-	}
-	if req.From == nil && chunk.Open && !ended { // the rest of that line is to come
-		chunk.Lines = chunk.Lines[:len(chunk.Lines)-1]
-	}
 	for _, line := range chunk.Lines {
 		answer.Lines = append(answer.Lines, messages.Redact(line))
 	}
 	return answer, nil
+}
+
+// readLog reads what is asked for of the log at the path. Of a worker that has not ended, a last line without an end is not
+// among it: the rest of that is to come.
+func readLog(path string, req messages.LogsRequest, ended bool) (logs.Chunk, error) {
+	if req.From != nil {
+		return logs.Range(path, *req.From, req.Limit, ended)
+	}
+	chunk, err := logs.Tail(path, 0, req.Lines(), logs.MaxLimit/2)
+	if err != nil || !chunk.Open {
+		return chunk, err
+	}
+	if ended {
+		chunk.Next = chunk.Size
+		return chunk, nil
+	}
+	chunk, err = logs.Tail(path, 0, req.Lines()+1, logs.MaxLimit/2)
+	if err == nil && chunk.Open {
+		chunk.Lines = chunk.Lines[:len(chunk.Lines)-1]
+	}
+	return chunk, err
 }
 
 // logPath returns where the output of the job's worker goes: one file for each attempt.

@@ -36,9 +36,13 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	said, asked := s.progress(rec), time.Now()
+	var state error
 	for delay := firstHealth; alive(); delay = min(2*delay, lastHealth) {
-		state := health(ctx, rec.Result.Port)
-		if state == nil {
+		err := health(ctx, rec.Result.Port)
+		if ctx.Err() == nil || state == nil { // that time is up says nothing about the worker
+			state = err
+		}
+		if err == nil {
 			serves := s.serves(rec)
 			if !rec.Process.Alive() {
 				continue // it ended between the two; alive says so in a moment
@@ -51,7 +55,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 			tell.ready(rec.Result, time.Since(rec.Result.StartedAt))
 			return nil
 		}
-		if time.Since(asked) > sayProgress {
+		if time.Since(asked) > s.cfg.SayLoading {
 			if now := s.progress(rec); now != said {
 				tell.loading(rec.Result, now, time.Since(rec.Result.StartedAt))
 				said, asked = now, time.Now()
@@ -61,7 +65,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 			if drain.Err() != nil {
 				return draining("worker %s runs (PID %d) and goes on loading; ask again with the same job", rec.Result.WorkerID, rec.Process.PID)
 			}
-			return s.notReady(rec, limit, state, s.progress(rec) == said && time.Since(asked) > sayProgress)
+			return s.notReady(rec, limit, state, s.progress(rec) == said && time.Since(asked) > s.cfg.SayLoading)
 		}
 	}
 	return nil
@@ -71,7 +75,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 func (s *Spawner) notReady(rec record, limit time.Duration, state error, stands bool) error {
 	doing := "it goes on loading"
 	if stands {
-		doing = fmt.Sprintf("it has neither computed nor written anything for more than %s", sayProgress)
+		doing = fmt.Sprintf("it has neither computed nor written anything for more than %s", s.cfg.SayLoading)
 	}
 	e := messages.Errorf(messages.NotReady, "worker %s runs (PID %d) but was not ready within %s: %w; %s",
 		rec.Result.WorkerID, rec.Process.PID, limit, state, doing)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -62,6 +63,11 @@ type Config struct {
 	KeepLog logs.Policy
 	// KeepExited says which logs of workers that ended are kept; the zero retention keeps 200 for 7 days.
 	KeepExited logs.Retention
+	// KeepRecords is how long the record of a worker that ended is kept: as long, worker_get tells how it ended, and its job gets the
+	// same answer again. 0 means [DefaultKeepRecords], less than 0 any time. Of more than 1000 only the newest are kept.
+	KeepRecords time.Duration
+	// SayLoading is how often a job that waits for a ready worker is told that it goes on loading; 0 means 5 seconds.
+	SayLoading time.Duration
 	// Exited is told when a worker ends whose job has been answered; nil means nobody is. It is called from several
 	// goroutines at once.
 	Exited func(messages.Event)
@@ -101,6 +107,9 @@ func New(cfg Config) (*Spawner, error) {
 	cfg = cfg.withDefaults()
 	if err := messages.CheckQueenURL(cfg.QueenURL); err != nil {
 		return nil, fmt.Errorf("queen url: %w", err)
+	}
+	if err := cfg.KeepLog.Check(); err != nil {
+		return nil, err
 	}
 	run, err := process.OpenRunDir(cfg.RunDir)
 	if err != nil {
@@ -145,6 +154,15 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StopGrace == 0 {
 		c.StopGrace = process.DefaultGrace
+	}
+	switch {
+	case c.KeepRecords == 0:
+		c.KeepRecords = DefaultKeepRecords
+	case c.KeepRecords < 0:
+		c.KeepRecords = math.MaxInt64
+	}
+	if c.SayLoading <= 0 {
+		c.SayLoading = sayLoading
 	}
 	if c.Exited == nil {
 		c.Exited = func(messages.Event) {}

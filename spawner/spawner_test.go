@@ -244,7 +244,7 @@ func TestLockHeldByWhatAWorkerLeft(t *testing.T) {
 	require.Nil(t, got.err)
 	log := awaitLog(t, got.result.LogPath, "left")
 	var orphan int
-	_, err := fmt.Sscanf(log[strings.Index(log, "orphan "):], "orphan %d left", &orphan)
+	_, err := fmt.Sscanf(log[strings.Index(log, "child "):], "child %d left", &orphan)
 	require.NoError(t, err)
 	h.started(orphan)
 	<-h.exited

@@ -38,8 +38,10 @@ func (s *Spawner) upkeep() {
 
 // rotateLogs frees the oldest parts of logs that have grown beyond what is kept. What cannot be rotated here is said once.
 func (s *Spawner) rotateLogs() {
-	_, err := logs.RotateAll(s.cfg.LogDir, s.cfg.KeepLog)
+	done, err := logs.RotateAll(s.cfg.LogDir, s.cfg.KeepLog)
 	switch {
+	case err == nil && len(done.Skipped) > 0:
+		s.cfg.Logger.Debug("not every log could be rotated", "err", errors.Join(done.Skipped...))
 	case err == nil:
 	case errors.Is(err, errors.ErrUnsupported):
 		if !s.saidUnsupported {
@@ -47,7 +49,7 @@ func (s *Spawner) rotateLogs() {
 			s.cfg.Logger.Warn("logs grow until they are swept out", "err", err)
 		}
 	default:
-		s.cfg.Logger.Debug("not every log could be rotated", "err", err)
+		s.cfg.Logger.Debug("logs could not be rotated", "err", err)
 	}
 }
 
@@ -69,9 +71,9 @@ func (s *Spawner) writes(path string) bool {
 		return true // no log of a worker; it is not the hive's to remove
 	}
 	held, err := s.run.Held(worker)
-	if err != nil || held {
-		return true
+	rec, recErr := s.readRecord(worker)
+	if recErr == nil && rec.Process.Alive() {
+		return rec.Job.JobID == job // the log of an earlier start is not in use any more
 	}
-	rec, err := s.readRecord(worker)
-	return err == nil && rec.Process.Alive()
+	return err != nil || held
 }

@@ -44,13 +44,14 @@ func Rooms() map[string][]string {
 			"std", "messages", "spawner/binary", "spawner/catalog", "spawner/device", "spawner/devtree", "spawner/process",
 			"internal/natsconn", natsGo, sys,
 		},
-		"internal/natsd":    {"std", natsServer},
-		"internal/devstack": {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
-		"internal/natstest": {"std", "internal/natsd", natsGo},
-		"internal/proctest": {"std", testify},
-		"internal/archtest": {"std"},
-		"internal/bench":    {"*"},
-		"internal/e2e":      {"*"},
+		"internal/natsd":      {"std", natsServer},
+		"internal/devstack":   {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
+		"internal/natstest":   {"std", "internal/natsd", natsGo},
+		"internal/proctest":   {"std", testify},
+		"internal/archtest":   {"std"},
+		"internal/tinyworker": {"std"},
+		"internal/bench":      {"*"},
+		"internal/e2e":        {"*"},
 	}
 }
 

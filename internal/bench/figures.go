@@ -14,6 +14,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/rbee-keeper/hive/internal/tinyworker"
 )
 
 // How much one round measures.
@@ -84,7 +86,7 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 
 // largeWorker compares a worker of 100 MB with a small one.
 func (st *stage) largeWorker(rounds int, f *figures) error {
-	code, err := tinyWorker()
+	code, err := tinyworker.Binary()
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rbee-keeper/hive/internal/tinyworker"
 )
 
 // stage holds the parties of one run.
@@ -36,7 +38,7 @@ type party struct {
 func setUp(ctx context.Context, hive, dir string) (*stage, error) {
 	st := &stage{catalog: filepath.Join(dir, "catalog"), tiny: filepath.Join(dir, "tiny")}
 	st.binary = st.path("0.1.0")
-	worker, err := tinyWorker()
+	worker, err := tinyworker.Binary()
 	if err != nil {
 		return nil, err
 	}

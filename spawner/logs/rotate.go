@@ -35,6 +35,12 @@ type Policy struct {
 	Segments int
 }
 
+// Check returns an error that says what is wrong with the policy, or nil.
+func (p Policy) Check() error {
+	_, err := p.checked()
+	return err
+}
+
 // checked returns the policy with its defaults, or an error that says what is wrong with it.
 func (p Policy) checked() (Policy, error) {
 	if p.SegmentSize == 0 {

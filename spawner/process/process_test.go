@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -388,7 +389,7 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 	}
 	removed := 0
 	require.Eventually(t, func() bool {
-		n, err := m.run.Sweep(2, func(worker string) bool { return worker == "w0" })
+		n, err := m.run.Sweep(2, math.MaxInt64, func(worker string) bool { return worker == "w0" })
 		removed += n
 		return err != nil || removed == 4
 	}, 10*time.Second, time.Millisecond)

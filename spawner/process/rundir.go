@@ -85,22 +85,26 @@ func (d *RunDir) Workers() ([]string, error) {
 	return ids, nil
 }
 
-// Sweep removes the directories of workers that are gone, except the keep that were touched last, and returns how many.
-// Workers whose lock is held, and those that alive says live, stay however old they are. It costs little more than a look at
-// each directory, so that it can be done often.
-func (d *RunDir) Sweep(keep int, alive func(worker string) bool) (removed int, err error) {
+// Sweep removes the directories of workers that are gone, except those of the keep that were touched last which were touched
+// within age, and returns how many. Workers whose lock is held, and those that alive says live, stay however old they are. It
+// costs little more than a look at each directory, so that it can be done often.
+func (d *RunDir) Sweep(keep int, age time.Duration, alive func(worker string) bool) (removed int, err error) {
 	ids, err := d.Workers()
-	if err != nil || len(ids) <= keep {
+	if err != nil {
 		return 0, err
 	}
 	touched := make(map[string]time.Time, len(ids))
-	for _, id := range ids {
-		if info, err := os.Stat(d.worker(id)); err == nil {
-			touched[id] = info.ModTime()
-		}
-	}
+	ids = slices.DeleteFunc(ids, func(id string) bool {
+		at, err := d.Touched(id)
+		touched[id] = at
+		return err != nil // another hive swept it
+	})
 	slices.SortFunc(ids, func(a, b string) int { return touched[a].Compare(touched[b]) })
-	for _, id := range ids[:len(ids)-keep] {
+	oldest := time.Now().Add(-age)
+	for i, id := range ids {
+		if i >= len(ids)-keep && !touched[id].Before(oldest) {
+			break
+		}
 		claim, err := d.Claim(id)
 		if err != nil {
 			continue // it lives, or is being started
@@ -133,13 +137,14 @@ func (d *RunDir) ReadStarting(worker string, v any) error {
 	return readJSON(d.lockPath(worker), v)
 }
 
-// encodeRecord returns the object in body with the process as its first field, as encoding/json writes it.
+// encodeRecord returns the object in body with the process as its first field, as encoding/json reads it. What it returns for a
+// process is equally long whoever writes it, so that of two who write it one over the other, nothing stays behind.
 func encodeRecord(p Started, body []byte) []byte {
 	data := make([]byte, 0, len(body)+256)
 	data = strconv.AppendInt(append(data, `{"process":{"pid":`...), int64(p.PID), 10)
 	data = strconv.AppendUint(append(data, `,"start_ticks":`...), p.StartTicks, 10)
 	data = strconv.AppendQuote(append(data, `,"boot_id":`...), p.BootID) // a UUID
-	data = p.At.AppendFormat(append(data, `,"started_at":"`...), time.RFC3339Nano)
+	data = p.At.AppendFormat(append(data, `,"started_at":"`...), "2006-01-02T15:04:05.000000000Z07:00")
 	data = append(data, `"},`...)
 	return append(data, body[1:]...)
 }

@@ -1,6 +1,5 @@
-//go:build linux
-
-package main
+// Package tinyworker holds the smallest program that a hive on Linux can start as a worker.
+package tinyworker
 
 import (
 	"bytes"
@@ -9,9 +8,10 @@ import (
 	"runtime"
 )
 
-// tinyWorker returns a static ELF executable of about 200 bytes that sleeps for two minutes and exits: the least that a
-// kernel can be asked to start, so that what is measured is the start and not the worker.
-func tinyWorker() ([]byte, error) {
+// Binary returns a static ELF executable of about 200 bytes that sleeps for two minutes and exits: the least that a kernel can be
+// asked to start, so that what is measured is the hive and not the worker. It is an error if none is written for this
+// architecture.
+func Binary() ([]byte, error) {
 	var machine uint16
 	var code []byte
 	switch runtime.GOARCH {

@@ -1,0 +1,83 @@
+package spawner
+
+import (
+	"context"
+	"time"
+
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// replay answers a job whose worker was started before. If that was so short ago that the worker is still being
+// watched, the outcome of the watch is awaited, so that both callers are told the same.
+func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, tell story) (messages.Result, error) {
+	prior = s.outcome(ctx, prior)
+	prior.Result.Ended = !prior.Process.Alive()
+	tell.replayed(prior.Result)
+	if prior.Failure == nil && !prior.answered && !prior.Process.Alive() {
+		prior.Failure = s.lost(prior)
+	}
+	if prior.Failure != nil {
+		return messages.Result{}, prior.Failure
+	}
+	s.publish(prior)
+	result := prior.Result
+	result.JobID, result.Replayed = job.JobID, true
+	if job.Wait != messages.WaitReady {
+		return result, nil
+	}
+	if err := s.awaitReady(ctx, job, prior, prior.Process.Alive, tell); err != nil {
+		return messages.Result{}, err
+	}
+	if !prior.Process.Alive() {
+		e := messages.Errorf(messages.WorkerExited, "worker %s (PID %d) has ended; its log is %s", result.WorkerID, result.PID, result.LogPath)
+		s.dossier(e, prior, 0)
+		return messages.Result{}, e
+	}
+	return result, nil
+}
+
+// lost says that a worker ended before its job was answered with a result, and keeps that as the answer.
+func (s *Spawner) lost(rec record) *messages.Error {
+	e := messages.Errorf(messages.WorkerExited, "%s (PID %d) has ended, and how is not known any more; its log is %s", rec.Result.Worker, rec.Process.PID, rec.Result.LogPath)
+	s.dossier(e, rec, 0)
+	rec.Failure = e
+	if err := s.replaceRecord(rec); err != nil {
+		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
+	}
+	return e
+}
+
+// outcome waits until the watch of a worker that was started a moment ago is over, with a little more for who watches it to
+// write down how it ended, and returns its record as it is then.
+func (s *Spawner) outcome(ctx context.Context, rec record) record {
+	const slack = 50 * time.Millisecond
+	settled := rec.Result.StartedAt.Add(s.cfg.Watch + slack)
+	if latest := time.Now().Add(s.cfg.Watch + slack); settled.After(latest) {
+		settled = latest // the clock was set back
+	}
+	if s.cfg.Watch == 0 || !time.Now().Before(settled.Add(slack)) {
+		return rec
+	}
+	for rec.Failure == nil && !rec.answered && pause(ctx, startPoll) == nil {
+		if again, err := s.readRecord(rec.Result.WorkerID); err == nil {
+			rec = *again
+		}
+		now := time.Now()
+		if now.After(settled.Add(slack)) || now.After(settled) && rec.Process.Alive() {
+			break
+		}
+	}
+	return rec
+}
+
+// pause waits for d, or less if ctx ends first, which is the error.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
