@@ -38,22 +38,50 @@ type machine struct {
 // mostSearches bounds the searches of one look: each reads the open files of many processes.
 const mostSearches = 8
 
-func (s *Spawner) look() *machine {
-	m := &machine{listening: process.ReadListening()}
-	if err := m.table.Take(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+// look looks at the whole machine. The caller gives back what it gets with [Spawner.seen].
+func (s *Spawner) look() *machine { return s.lookBy((*process.Snapshot).Take) }
+
+// lookAt looks at what can be of one worker, which costs less. The caller gives back what it gets with [Spawner.seen].
+func (s *Spawner) lookAt(rec record) *machine {
+	return s.lookBy(func(table *process.Snapshot) error { return table.TakeFor(rec.Process.Identity) })
+}
+
+func (s *Spawner) lookBy(take func(*process.Snapshot) error) *machine {
+	m, ok := s.looks.Get().(*machine)
+	if !ok {
+		m = &machine{}
+	}
+	m.listening, m.searches = process.ReadListening(), 0
+	if err := take(&m.table); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.cfg.Logger.Warn("process table cannot be read; only the first process of each worker is known", "err", err)
 	}
 	return m
 }
 
+// seen gives back what look returned: a table of thousands of processes takes half a megabyte.
+func (s *Spawner) seen(m *machine) { s.looks.Put(m) }
+
 // facts returns what the record, the kernel and the file of its end tell of a worker. Whether a living one is ready is not
 // among them: see [Spawner.askHealth].
 func (s *Spawner) facts(m *machine, rec record) known {
-	k := known{record: rec, members: m.table.Members(rec.Process.Identity)}
+	k := s.meet(m, &rec)
+	s.describe(m, &k, rec)
+	return k
+}
+
+// meet returns the worker of the record with its processes. It is asked of all who are remembered, most of whom have ended.
+func (s *Spawner) meet(m *machine, rec *record) known {
+	k := known{members: m.table.Members(rec.Process.Identity)}
 	k.alive = len(k.members) > 0 || rec.Process.Alive()
 	if !k.alive {
-		k.members, k.alive = s.leftBehind(m, rec)
+		k.members, k.alive = s.leftBehind(m, *rec)
 	}
+	return k
+}
+
+// describe adds what is told of the worker.
+func (s *Spawner) describe(m *machine, k *known, rec record) {
+	k.record = rec
 	r, job := rec.Result, rec.Job
 	w := messages.Worker{
 		WorkerID: r.WorkerID, JobID: job.JobID, PID: rec.Process.PID, State: messages.StateStarting, Model: messages.Redact(job.Model),
@@ -68,7 +96,6 @@ func (s *Spawner) facts(m *machine, rec record) known {
 		s.ended(&w, rec)
 	}
 	k.worker = w
-	return k
 }
 
 // leftBehind returns the processes of a worker whose first one has ended, and whether there are any: somebody who came from it
@@ -141,8 +168,10 @@ func (k *known) serves(m *machine) bool {
 
 // serves is known.serves for one worker, looked at now.
 func (s *Spawner) serves(rec record) bool {
-	k := s.facts(s.look(), rec)
-	return k.serves(s.look())
+	m := s.lookAt(rec)
+	defer s.seen(m)
+	k := s.facts(m, rec)
+	return k.serves(m)
 }
 
 // end is how a worker ended, as the run directory keeps it.

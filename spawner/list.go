@@ -26,6 +26,7 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 		at++
 	}
 	m := s.look()
+	defer s.seen(m)
 	var workers []known
 	for _, id := range ids[at:] {
 		if len(workers) == pageSize {
@@ -37,7 +38,8 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 			s.skip(id, err)
 			continue
 		}
-		if k := s.facts(m, *rec); k.alive || req.Exited {
+		if k := s.meet(m, rec); k.alive || req.Exited {
+			s.describe(m, &k, *rec)
 			workers = append(workers, k)
 		}
 	}
@@ -57,7 +59,8 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 	if err != nil {
 		return answer, err
 	}
-	m := s.look()
+	m := s.lookAt(*rec)
+	defer s.seen(m)
 	workers := []known{s.facts(m, *rec)}
 	s.askHealth(ctx, m, workers, healthLimit)
 	answer.Worker = workers[0].worker

@@ -56,6 +56,8 @@ func (s *Spawner) workerOnPort(port int, except string) (record, bool) {
 
 // has reports whether the process with the pid is one of the worker's.
 func (s *Spawner) has(rec record, pid int) bool {
-	members := s.facts(s.look(), rec).members
+	m := s.lookAt(rec)
+	defer s.seen(m)
+	members := s.meet(m, &rec).members
 	return rec.Process.PID == pid || slices.ContainsFunc(members, func(id process.Identity) bool { return id.PID == pid })
 }

@@ -22,7 +22,8 @@ func (s *Spawner) progress(rec record) progress {
 	if err != nil {
 		size = 0
 	}
-	m := s.look()
+	m := s.lookAt(rec)
+	defer s.seen(m)
 	return progress{log: size, cpu: m.table.Usage(rec.Process.Identity).CPU}
 }
 

@@ -24,7 +24,8 @@ func (s *Spawner) Logs(ctx context.Context, req messages.LogsRequest) (messages.
 			req.WorkerID, rec.Result.LogPath, s.run.Path())
 	}
 	// Whether it has exited is asked before the log is read: what it wrote last is in what follows.
-	m := s.look()
+	m := s.lookAt(*rec)
+	defer s.seen(m)
 	workers := []known{s.facts(m, *rec)}
 	s.askHealth(ctx, m, workers, logsHealthLimit)
 	ended := !workers[0].alive

@@ -90,6 +90,7 @@ type Spawner struct {
 	env     []string
 	watcher *process.Watcher
 	records records
+	looks   sync.Pool // of *machine
 	deletes deletes
 	starts  atomic.Int64
 

@@ -6,13 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/rbee-keeper/hive/internal/tinyworker"
@@ -20,12 +17,11 @@ import (
 
 // How much one round measures.
 const (
-	roundTrips  = 1000
-	sequential  = 200
-	concurrent  = 800
-	atOnce      = 8
-	livingCount = 500
-	largeBytes  = 100 << 20
+	roundTrips = 1000
+	sequential = 200
+	concurrent = 800
+	atOnce     = 8
+	largeBytes = 100 << 20
 )
 
 // figures is what a run found. Durations are medians.
@@ -35,6 +31,8 @@ type figures struct {
 	BareRate, SketchRate, ContractRate, JobRate float64 // per second, [atOnce] at once; medians of the rounds
 	SmallJob, LargeJob                          time.Duration
 	Idle, Living                                memory
+	Answers                                     answers
+	Asked, Restarted                            memory // with [livingCount] workers, listed many times
 }
 
 // memory is what a process needs.
@@ -81,7 +79,10 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	if err := st.largeWorker(rounds, &f); err != nil {
 		return f, err
 	}
-	return f, st.living(&f)
+	if f.Answers, err = st.crowd(ctx, rounds); err != nil {
+		return f, err
+	}
+	return f, st.living(ctx, &f)
 }
 
 // largeWorker compares a worker of 100 MB with a small one.
@@ -106,20 +107,6 @@ func (st *stage) largeWorker(rounds int, f *figures) error {
 	return nil
 }
 
-// living measures the hive while many workers run.
-func (st *stage) living(f *figures) error {
-	var s sample
-	if err := st.client.ask(fmt.Sprintf("spawn %d %d 0.1.0", livingCount, atOnce), &s); err != nil {
-		return err
-	}
-	var err error
-	if f.Living, err = readMemory(st.hive.Process.Pid); err != nil {
-		return err
-	}
-	var killed bool
-	return st.client.ask("kill", &killed)
-}
-
 // sample has the party act and end what it started, and collects how long each act took or how many there were in a second.
 func (st *stage) sample(p *party, each *[]time.Duration, rates *[]float64, verb string, n, at int, path string) error {
 	var s sample
@@ -135,34 +122,6 @@ func (st *stage) sample(p *party, each *[]time.Duration, rates *[]float64, verb 
 	var killed bool
 	return errors.Join(p.ask("kill", &killed), st.sketch.ask("kill", &killed), st.contract.ask("kill", &killed))
 }
-
-func (f figures) print(w io.Writer) {
-	floor := f.RoundTrip + f.BareStart
-	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(t, "measured on %d cores, %s/%s, %s\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-	fmt.Fprintf(t, "what\tmeasured\tfloor of this run\tratio\taim\n")
-	fmt.Fprintf(t, "NATS round trip, p50\t%s\n", micros(f.RoundTrip))
-	fmt.Fprintf(t, "bare process start, p50\t%s\n", micros(f.BareStart))
-	ofFloor := func(what string, d time.Duration, aim string) {
-		fmt.Fprintf(t, "%s, p50\t%s\t%s\t%.2f ×\t%s\n", what, micros(d), micros(floor), float64(d)/float64(floor), aim)
-	}
-	ofRate := func(what string, rate float64, aim string) {
-		fmt.Fprintf(t, "%s, %d at once\t%.0f /s\t%.0f /s\t%.2f\t%s\n", what, atOnce, rate, f.BareRate, rate/f.BareRate, aim)
-	}
-	ofFloor("request, bare start, reply", f.Sketch, "the least there is")
-	ofFloor("the contract's calls and bytes", f.Contract, "the least that the contract allows")
-	ofFloor("job, one at a time", f.Job, "at most 1.60 ×")
-	fmt.Fprintf(t, "job, one at a time, p99\t%s\n", micros(f.JobP99))
-	ofRate("request, bare start, reply", f.SketchRate, "the most there is")
-	ofRate("the contract's calls and bytes", f.ContractRate, "the most that the contract allows")
-	ofRate("jobs", f.JobRate, "at least 0.55")
-	fmt.Fprintf(t, "job with a 100 MB worker, p50\t%s\t%s (small worker)\t%.2f ×\tabout 1 ×\n", micros(f.LargeJob), micros(f.SmallJob), float64(f.LargeJob)/float64(f.SmallJob))
-	fmt.Fprintf(t, "idle hive\t%.1f MB, %d threads\t\t\tat most 20 MB\n", float64(f.Idle.RSS)/1000, f.Idle.Threads)
-	fmt.Fprintf(t, "hive with %d workers\t%.1f MB, %d threads\t\t\tat most 10 MB more, no thread per worker\n", livingCount, float64(f.Living.RSS)/1000, f.Living.Threads)
-	_ = t.Flush()
-}
-
-func micros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/1e3) }
 
 func quantile[T float64 | time.Duration](values []T, q float64) T {
 	if len(values) == 0 {

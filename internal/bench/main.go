@@ -44,6 +44,9 @@ func run(ctx context.Context, hive string, rounds int, asJSON bool) error {
 	if _, err := os.Stat(hive); err != nil {
 		return fmt.Errorf("%w; run make build first, or make bench", err)
 	}
+	if err := adoptOrphans(); err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp(tmpfs(), "rbee-bench-")
 	if err != nil {
 		return err
@@ -61,8 +64,7 @@ func run(ctx context.Context, hive string, rounds int, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(os.Stdout).Encode(figures)
 	}
-	figures.print(os.Stdout)
-	return nil
+	return figures.print(os.Stdout)
 }
 
 // tmpfs returns a directory in memory, where the run directory belongs; the system's own for temporary files if there

@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
 
 	"github.com/rbee-keeper/hive/internal/natsd"
-	"github.com/rbee-keeper/hive/messages"
 )
 
 // role answers what it is asked, one line at a time, until its input ends.
@@ -104,6 +104,8 @@ func (s *starter) answer(verb string, n, at int, path string) (any, error) {
 	switch verb {
 	case "start":
 		return measure(n, at, func() error { return s.start(path) })
+	case "exit":
+		return s.exits(n, path)
 	case "kill":
 		s.end()
 	}
@@ -123,6 +125,42 @@ func (s *starter) remember(pid int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = append(s.started, pid)
+}
+
+// exits starts n processes and measures how long each takes to end, from SIGTERM on. The starter must have no others.
+func (s *starter) exits(n int, path string) (sample, error) {
+	defer s.end()
+	var pidfds []int
+	defer func() {
+		for _, pidfd := range pidfds {
+			_ = unix.Close(pidfd)
+		}
+	}()
+	for range n {
+		if err := s.start(path); err != nil {
+			return sample{}, err
+		}
+	}
+	for _, pid := range s.started {
+		pidfd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			return sample{}, fmt.Errorf("open process %d: %w", pid, err)
+		}
+		pidfds = append(pidfds, pidfd)
+	}
+	left := pidfds
+	return measure(n, 1, func() error {
+		ends := []unix.PollFd{{Fd: int32(left[0]), Events: unix.POLLIN}}
+		left = left[1:]
+		if err := unix.PidfdSendSignal(int(ends[0].Fd), unix.SIGTERM, nil, 0); err != nil {
+			return err
+		}
+		for {
+			if _, err := unix.Poll(ends, -1); !errors.Is(err, unix.EINTR) {
+				return err
+			}
+		}
+	})
 }
 
 // serve starts what the request names and answers: the least that anything like a hive must do.
@@ -149,70 +187,6 @@ func (s *starter) end() {
 		_, _ = syscall.Wait4(pid, nil, 0, nil)
 	}
 	s.started = nil
-}
-
-// client asks the echo and the hive.
-type client struct {
-	nc   *nats.Conn
-	mu   sync.Mutex
-	pids []int
-}
-
-func (c *client) answer(verb string, n, at int, version string) (any, error) {
-	switch verb {
-	case "echo":
-		payload := make([]byte, 100)
-		return measure(n, at, func() error {
-			_, err := c.nc.Request("bench.echo", payload, 10*time.Second)
-			return err
-		})
-	case "start", "contract":
-		return measure(n, at, func() error {
-			reply, err := c.nc.Request("bench."+verb, []byte(version), 10*time.Second)
-			if err == nil && reply.Header.Get(refused) != "" {
-				err = errors.New(reply.Header.Get(refused))
-			}
-			return err
-		})
-	case "spawn":
-		job, err := messages.Job{Operation: messages.WorkerSpawn, Model: "tiny", Device: "cpu", Version: version}.Encode()
-		if err != nil {
-			return nil, err
-		}
-		return measure(n, at, func() error { return c.spawn(job) })
-	case "kill":
-		c.end()
-	}
-	return true, nil
-}
-
-func (c *client) spawn(job []byte) error {
-	reply, err := c.nc.Request("rbee.v1.hive.bench.worker_spawn", job, 10*time.Second)
-	if err != nil {
-		return err
-	}
-	result, err := messages.DecodeResult(reply.Data)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.pids = append(c.pids, result.PID)
-	c.mu.Unlock()
-	return nil
-}
-
-// end kills the workers and waits until the hive has reaped them.
-func (c *client) end() {
-	for _, pid := range c.pids {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	patience := time.Now().Add(10 * time.Second)
-	for _, pid := range c.pids {
-		for syscall.Kill(pid, 0) == nil && time.Now().Before(patience) {
-			time.Sleep(time.Millisecond)
-		}
-	}
-	c.pids = nil
 }
 
 // measure calls act n times, at many at once.

@@ -24,8 +24,9 @@ import (
 type stage struct {
 	server, echo, starter, sketch, contract, client *party
 	hive                                            *exec.Cmd
-	tiny                                            string // the worker of the floor
-	catalog, binary                                 string // the worker's, of the hive
+	serve                                           []string // the hive's command line
+	tiny                                            string   // the worker of the floor
+	catalog, binary                                 string   // the worker's, of the hive
 }
 
 // party is a role of this program in a process of its own, that answers one line of JSON for each line it gets.
@@ -65,7 +66,12 @@ func setUp(ctx context.Context, hive, dir string) (*stage, error) {
 			return nil, err
 		}
 	}
-	if err := st.startHive(ctx, hive, dir, url); err != nil {
+	st.serve = []string{
+		hive, "serve", "--hive-id", "bench", "--server", url, "--watch", "0",
+		"--run-dir", filepath.Join(dir, "run"), "--log-dir", filepath.Join(dir, "log"), "--catalog-dir", st.catalog,
+		"--port-range", "10001-32000", "--max-waiting", "1000", "--log-level", "error",
+	}
+	if err := st.startHive(ctx); err != nil {
 		st.tearDown()
 		return nil, err
 	}
@@ -95,10 +101,9 @@ func writeWorker(path string, code []byte, padding int) error {
 	return os.WriteFile(path, data, 0o755)
 }
 
-func (st *stage) startHive(ctx context.Context, hive, dir, url string) error {
-	st.hive = exec.CommandContext(ctx, hive, "serve", "--hive-id", "bench", "--server", url, "--watch", "0",
-		"--run-dir", filepath.Join(dir, "run"), "--log-dir", filepath.Join(dir, "log"), "--catalog-dir", st.catalog,
-		"--port-range", "10001-32000", "--max-waiting", "1000", "--log-level", "error")
+// startHive starts the hive and waits until it is ready.
+func (st *stage) startHive(ctx context.Context) error {
+	st.hive = exec.CommandContext(ctx, st.serve[0], st.serve[1:]...)
 	st.hive.Cancel = func() error { return st.hive.Process.Signal(syscall.SIGTERM) }
 	st.hive.Stderr = os.Stderr
 	out, err := st.hive.StdoutPipe()

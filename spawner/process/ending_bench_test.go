@@ -41,6 +41,18 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 }
 
+// What it costs to look at one of them.
+func BenchmarkTakeFor(b *testing.B) {
+	const workers, all = 100, 2000
+	leaders := crowd(b, workers, all, 200)
+	var s process.Snapshot
+	b.ReportAllocs()
+	for b.Loop() {
+		require.NoError(b, s.TakeFor(leaders[0]))
+		require.Equal(b, 1, s.Usage(leaders[0]).Processes)
+	}
+}
+
 // crowd starts so many processes, the workers among them, and returns the workers. They are dead when the benchmark ends.
 func crowd(b *testing.B, workers, all, sessions int) []process.Identity {
 	b.Helper()

@@ -408,6 +408,52 @@ func TestSnapshotCountsEachWorkersOwn(t *testing.T) {
 	require.Nil(t, s.Members(identityOf(t, os.Getpid(), one.Leader.BootID)))
 }
 
+// What is found from parent to child is what the whole table says, those whose parents have ended included.
+func TestTakeForFindsWhatTakeFinds(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		script        string
+		says, members []string
+	}{
+		"alone":    {"say=leader wait", []string{"leader"}, []string{"leader"}},
+		"children": {"child=child=say=c;wait,say=b,wait child=say=a,wait say=leader wait", []string{"leader", "a", "b", "c"}, []string{"leader", "a", "b", "c"}},
+		"daemons": {
+			"daemon=child=say=c;wait,say=b,wait child=bare-daemon=say=e;wait,say=d,wait say=leader wait",
+			[]string{"leader", "b", "c", "d", "e"},
+			[]string{"leader", "b", "c", "d", "e"},
+		},
+		"an orphan":                 {"child=child=say=a;wait,exit say=leader wait", []string{"leader", "a"}, []string{"leader", "a"}},
+		"a daemon that is lost":     {"child=daemon=say=a;wait,exit say=leader wait", []string{"leader", "a"}, []string{"leader"}},
+		"a first thread that ended": {"say=leader child=say=a,wait headless", []string{"leader", "a"}, []string{"leader", "a"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			m.plant(t, "other", "child=say=child,wait say=other wait", "other", "child")
+			tr := m.plant(t, "w1", tc.script, tc.says...)
+			var want []process.Identity
+			for _, member := range tc.members {
+				want = append(want, identityOf(t, tr.pids[member], tr.Leader.BootID))
+			}
+			var all, own process.Snapshot
+			require.Eventually(t, func() bool { // who was to end has
+				return all.Take() == nil && all.Usage(tr.Leader).Processes == len(want)
+			}, 20*time.Second, time.Millisecond)
+			require.ElementsMatch(t, want, all.Members(tr.Leader))
+			for range 2 { // it can be used again
+				require.NoError(t, own.TakeFor(tr.Leader))
+				require.ElementsMatch(t, want, own.Members(tr.Leader))
+				require.Equal(t, len(want), own.Usage(tr.Leader).Processes)
+				require.Greater(t, own.Usage(tr.Leader).RSS, int64(1<<20))
+			}
+			_, err := m.run.End(t.Context(), tr.Tree, process.EndConfig{})
+			require.NoError(t, err)
+			require.NoError(t, own.TakeFor(tr.Leader))
+			require.Nil(t, own.Members(tr.Leader))
+		})
+	}
+}
+
 func TestUsageTellsTheTime(t *testing.T) {
 	t.Parallel()
 	tr := newMachine(t).plant(t, "w1", "say=leader spin", "leader")

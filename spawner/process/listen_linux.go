@@ -1,7 +1,6 @@
 package process
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"strconv"
@@ -41,29 +40,12 @@ type Listening struct {
 // ReadListening looks at the sockets as they are now.
 func ReadListening() Listening {
 	l := Listening{sockets: make(map[int]map[string]bool)}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		file, err := os.Open(table)
-		if err != nil {
-			continue
+	eachListener(func(port int, inode uint64) {
+		if l.sockets[port] == nil {
+			l.sockets[port] = make(map[string]bool)
 		}
-		for lines := bufio.NewScanner(file); lines.Scan(); {
-			fields := strings.Fields(lines.Text())
-			const local, state, inode, listen = 1, 3, 9, "0A"
-			if len(fields) <= inode || fields[state] != listen {
-				continue
-			}
-			_, number, _ := strings.Cut(fields[local], ":")
-			port, err := strconv.ParseInt(number, 16, 32)
-			if err != nil {
-				continue
-			}
-			if l.sockets[int(port)] == nil {
-				l.sockets[int(port)] = make(map[string]bool)
-			}
-			l.sockets[int(port)]["socket:["+fields[inode]+"]"] = true
-		}
-		_ = file.Close()
-	}
+		l.sockets[port]["socket:["+strconv.FormatUint(inode, 10)+"]"] = true
+	})
 	return l
 }
 

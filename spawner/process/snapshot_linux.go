@@ -14,6 +14,7 @@ import (
 // Snapshot is the process table of the machine at one moment. One look answers for any number of workers:
 //
 //	Take      a list of all pids, and the session of each: two cheap system calls
+//	TakeFor   the same of those alone that can belong to one worker
 //	Members   a worker's session, and the sessions below it; who is above whom is read once, of the session leaders
 //	Usage     the numbers of the members
 //
@@ -28,14 +29,19 @@ type Snapshot struct {
 	first map[int32]int32   // session: index of its first process
 	below map[int32][]int32 // session: the sessions that its processes opened; nil before link
 	own   []int32           // this process and its ancestors; nil before mine
-	names []byte            // what getdents fills
-	buf   []byte            // what a read of one file fills
+
+	asked   Identity // whose members led returned last
+	members []int32  // what it returned
+
+	names []byte // what getdents fills
+	buf   []byte // what a read of one file fills
 }
 
 // proc is one process; what stat says of it is read when it is asked for.
 type proc struct {
 	pid, session int32
 	next         int32 // index of the next process of the session, or none
+	parent       int32 // 0 if it was not found by its parent: then stat tells
 	read         bool
 	stat         taskStat // zero if the process had gone when it was read
 }
@@ -44,12 +50,7 @@ const none = -1
 
 // Take looks at the processes as they are now.
 func (s *Snapshot) Take() error {
-	if s.first == nil {
-		s.first = make(map[int32]int32)
-		s.names, s.buf = make([]byte, 32<<10), make([]byte, 1024)
-	}
-	clear(s.first)
-	s.procs, s.below, s.own = s.procs[:0], nil, s.own[:0]
+	s.empty()
 	dir, err := openRetry("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return os.NewSyscallError("open /proc", err)
@@ -58,6 +59,21 @@ func (s *Snapshot) Take() error {
 	if err := eachNumber(dir, s.names, s.list); err != nil {
 		return err
 	}
+	s.sort()
+	return nil
+}
+
+func (s *Snapshot) empty() {
+	if s.first == nil {
+		s.first = make(map[int32]int32)
+		s.names, s.buf = make([]byte, 32<<10), make([]byte, 1024)
+	}
+	clear(s.first)
+	s.procs, s.below, s.own, s.asked = s.procs[:0], nil, s.own[:0], Identity{}
+}
+
+// sort puts the processes in order and those of each session into a list.
+func (s *Snapshot) sort() {
 	if !slices.IsSortedFunc(s.procs, byPID) {
 		slices.SortFunc(s.procs, byPID)
 	}
@@ -69,7 +85,6 @@ func (s *Snapshot) Take() error {
 		}
 		s.first[p.session] = int32(i)
 	}
-	return nil
 }
 
 // Members returns the living processes of the worker that leader leads, as far as sessions and parents tell: the leader
@@ -98,11 +113,15 @@ func (s *Snapshot) Usage(leader Identity) Usage {
 
 // led returns the indices of the members.
 func (s *Snapshot) led(leader Identity) []int32 {
+	if s.asked == leader {
+		return s.members
+	}
 	if !s.proves(leader) {
 		return nil
 	}
 	members := s.descend([]int32{int32(leader.PID)}, nil, leader.StartTicks)
-	return slices.DeleteFunc(members, func(i int32) bool { return s.look(i).ended() })
+	s.asked, s.members = leader, slices.DeleteFunc(members, func(i int32) bool { return s.look(i).ended() })
+	return s.members
 }
 
 // proves reports whether the process with the leader's pid is the leader, so that the session of this number is its own.
@@ -213,7 +232,11 @@ func (s *Snapshot) link() {
 	}
 	s.below = make(map[int32][]int32)
 	put := func(session, i int32) {
-		parent, ok := s.find(s.look(i).parent)
+		above := s.procs[i].parent
+		if above == 0 {
+			above = s.look(i).parent
+		}
+		parent, ok := s.find(above)
 		if !ok || s.procs[parent].session == session {
 			return
 		}

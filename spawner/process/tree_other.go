@@ -26,6 +26,9 @@ type Snapshot struct{}
 // Take returns errors.ErrUnsupported.
 func (s *Snapshot) Take() error { return errNoTree }
 
+// TakeFor returns errors.ErrUnsupported.
+func (s *Snapshot) TakeFor(Identity) error { return errNoTree }
+
 // Members returns nil.
 func (s *Snapshot) Members(Identity) []Identity { return nil }
 
