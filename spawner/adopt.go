@@ -1,8 +1,11 @@
 package spawner
 
 import (
+	"context"
 	"errors"
+	"io/fs"
 
+	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -40,25 +43,55 @@ func (s *Spawner) adopt() {
 	if err != nil {
 		s.cfg.Logger.Warn("workers of an earlier hive cannot be listed", "err", err)
 	}
+	var starting []string
 	for _, id := range ids {
 		prior, err := s.readRecord(id)
-		if err != nil {
-			s.skip(id, err)
+		if err == nil {
+			s.follow(*prior)
 			continue
 		}
-		p, err := process.Find(prior.Process.Identity)
-		if errors.Is(err, process.ErrGone) {
-			continue
+		s.skip(id, err)
+		if held, _ := s.run.Held(id); held && errors.Is(err, fs.ErrNotExist) {
+			starting = append(starting, id)
 		}
-		if err != nil {
-			s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", id, "pid", prior.Process.PID, "err", err)
-			continue
-		}
-		rec := *prior
-		s.watcher.Watch(p, func(exit process.Exit) {
-			s.keepEnd(rec, exit)
-			s.cfg.Exited(exitEvent(rec.Result, exit))
-		})
-		s.cfg.Logger.Info("worker of an earlier hive still runs", "job", prior.Job.JobID, "worker", id, "pid", prior.Process.PID, "port", rec.Result.Port)
 	}
+	if len(starting) > 0 {
+		s.adoptStarting(starting)
+	}
+}
+
+// adoptStarting looks for workers whose lock is held and of which nothing else is known: another process of the hive is starting
+// them, or one was killed right behind the start.
+func (s *Spawner) adoptStarting(ids []string) {
+	_ = pause(context.Background(), startPatience)
+	for _, id := range ids {
+		prior, err := s.readRecord(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			prior, err = s.recover(messages.Job{WorkerID: id})
+		}
+		switch {
+		case err == nil:
+			s.follow(*prior)
+		case !errors.Is(err, messages.HiveBusy): // else nothing of it runs
+			s.skip(id, err)
+		}
+	}
+}
+
+// follow watches the worker if it lives.
+func (s *Spawner) follow(rec record) {
+	id := rec.Process.Identity
+	p, err := process.Find(id)
+	if errors.Is(err, process.ErrGone) {
+		return
+	}
+	if err != nil {
+		s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", rec.Result.WorkerID, "pid", id.PID, "err", err)
+		return
+	}
+	s.watcher.Watch(p, func(exit process.Exit) {
+		s.keepEnd(rec, exit)
+		s.cfg.Exited(exitEvent(rec.Result, exit))
+	})
+	s.cfg.Logger.Info("worker of an earlier hive still runs", "job", rec.Job.JobID, "worker", rec.Result.WorkerID, "pid", id.PID, "port", rec.Result.Port)
 }
