@@ -50,22 +50,45 @@ func (s *Spawner) look() *machine {
 func (s *Spawner) facts(m *machine, rec record) known {
 	k := known{record: rec, members: m.table.Members(rec.Process.Identity)}
 	leads := len(k.members) > 0 || rec.Process.Alive()
-	k.alive = leads
+	if !leads {
+		k.members = s.left(rec)
+	}
+	k.alive = leads || len(k.members) > 0
 	r, job := rec.Result, rec.Job
 	w := messages.Worker{
 		WorkerID: r.WorkerID, JobID: job.JobID, PID: rec.Process.PID, State: messages.StateStarting, Model: messages.Redact(job.Model),
 		Device: job.Device, Port: r.Port, Worker: r.Worker, WorkerType: r.WorkerType, Version: r.Version, BinaryPath: r.BinaryPath,
-		StartedAt: rec.Process.At, LogPath: r.LogPath, Failure: rec.Failure,
+		StartedAt: rec.Process.At, LogPath: r.LogPath, Failure: s.failureOf(rec),
 	}
 	if k.alive {
 		use := m.table.Usage(rec.Process.Identity)
-		w.RSSBytes, w.CPUMS, w.Threads, w.Processes = use.RSS, use.CPU.Milliseconds(), use.Threads, max(use.Processes, 1)
+		w.RSSBytes, w.CPUMS, w.Threads, w.Processes = use.RSS, use.CPU.Milliseconds(), use.Threads, max(use.Processes, len(k.members), 1)
 		w.UptimeMS = max(time.Since(rec.Process.At).Milliseconds(), 0)
 	} else {
 		s.ended(&w, rec)
 	}
 	k.worker = w
 	return k
+}
+
+// left returns the processes of a worker that live on behind the one that was started, as far as they have its lock.
+func (s *Spawner) left(rec record) []process.Identity {
+	if s.records.isOver(rec.Process.Identity) {
+		return nil
+	}
+	held, err := s.run.Held(rec.Result.WorkerID)
+	if err == nil && !held {
+		s.records.over(rec.Process.Identity)
+		return nil
+	}
+	var members []process.Identity
+	if err == nil {
+		members, err = s.run.Members(s.treeOf(rec))
+	}
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		s.cfg.Logger.Warn("what a worker left behind cannot be looked for", "worker", rec.Result.WorkerID, "err", err)
+	}
+	return members
 }
 
 // ended fills in how a worker ended, as far as a hive saw it.
@@ -75,10 +98,10 @@ func (s *Spawner) ended(w *messages.Worker, rec record) {
 	switch {
 	case err == nil:
 		w.ExitCode, w.Signal, w.EndedAt = end.Code, end.Signal, end.At
-	case rec.Failure != nil:
-		w.ExitCode, w.Signal = rec.Failure.ExitCode, rec.Failure.Signal
-		if rec.Failure.LivedMS > 0 {
-			w.EndedAt = rec.Process.At.Add(time.Duration(rec.Failure.LivedMS) * time.Millisecond)
+	case w.Failure != nil && w.Failure.Code == messages.WorkerExited:
+		w.ExitCode, w.Signal = w.Failure.ExitCode, w.Failure.Signal
+		if w.Failure.LivedMS > 0 {
+			w.EndedAt = rec.Process.At.Add(time.Duration(w.Failure.LivedMS) * time.Millisecond)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		s.cfg.Logger.Warn("end of a worker cannot be read", "worker", w.WorkerID, "err", err)

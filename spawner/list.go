@@ -72,7 +72,7 @@ func (s *Spawner) Living() int {
 	}
 	living := 0
 	for _, id := range ids {
-		if rec, err := s.records.read(s.run, id); err == nil && rec.Process.Alive() {
+		if rec, err := s.records.read(s.run, id); err == nil && (rec.Process.Alive() || len(s.left(*rec)) > 0) {
 			living++
 		}
 	}
