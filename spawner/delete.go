@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"strconv"
 	"sync"
 	"time"
 
@@ -93,11 +94,14 @@ func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec rec
 	}, nil
 }
 
-// treeOf names the processes of a worker.
+// treeOf names the processes of a worker. The port tells it from the worker of another hive on this machine that has the same ids.
 func (s *Spawner) treeOf(rec record) process.Tree {
 	return process.Tree{
 		Leader: rec.Process.Identity, Worker: rec.Result.WorkerID, Port: rec.Result.Port,
-		Env: []string{envWorkerID + "=" + rec.Result.WorkerID, envJobID + "=" + rec.Job.JobID, envHiveID + "=" + s.cfg.HiveID},
+		Env: []string{
+			envWorkerID + "=" + rec.Result.WorkerID, envJobID + "=" + rec.Job.JobID, envHiveID + "=" + s.cfg.HiveID,
+			envPort + "=" + strconv.Itoa(rec.Result.Port),
+		},
 	}
 }
 
