@@ -1,6 +1,7 @@
 package spawner
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"time"
@@ -46,30 +47,59 @@ func (s *Spawner) adopt() {
 	if err != nil {
 		s.cfg.Logger.Warn("workers of an earlier hive cannot be listed", "err", err)
 	}
+	var starting []string
 	for _, id := range ids {
 		rec, err := s.readRecord(id)
 		if errors.Is(err, fs.ErrNotExist) {
 			rec, err = s.cutShort(id)
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+			s.watchAgain(*rec)
+		case errors.Is(err, messages.HiveBusy):
+			starting = append(starting, id)
+		default:
 			s.skip(id, err)
-			continue
 		}
-		s.watchAgain(*rec)
+	}
+	if len(starting) > 0 {
+		s.adoptStarting(starting)
 	}
 }
 
 // cutShort returns the record of a worker whose start an earlier hive did not live to write down. Of a start that came to nothing
-// it removes what is left; the error is fs.ErrNotExist then.
+// it removes what is left; the error is fs.ErrNotExist then, and [messages.HiveBusy] if somebody has the worker's lock.
 func (s *Spawner) cutShort(worker string) (*record, error) {
 	rec, err := s.recover(messages.Job{WorkerID: worker})
 	if !errors.Is(err, messages.HiveBusy) {
 		return rec, err
 	}
-	if claim, err := s.run.Claim(worker); err == nil {
+	claim, held := s.run.Claim(worker)
+	if errors.Is(held, process.ErrHeld) {
+		return nil, err
+	}
+	if held == nil {
 		_ = claim.Remove() // what cannot be removed lies there as before
 	}
 	return nil, fs.ErrNotExist
+}
+
+// adoptStarting looks once more for workers whose lock is held and of which nothing else is known: another process of the hive is
+// starting them, or one was killed right behind the start.
+func (s *Spawner) adoptStarting(ids []string) {
+	_ = pause(context.Background(), startPatience)
+	for _, id := range ids {
+		rec, err := s.readRecord(id)
+		if errors.Is(err, fs.ErrNotExist) {
+			rec, err = s.recover(messages.Job{WorkerID: id})
+		}
+		switch {
+		case err == nil:
+			s.watchAgain(*rec)
+		case !errors.Is(err, messages.HiveBusy): // else nothing of it runs
+			s.skip(id, err)
+		}
+	}
 }
 
 // watchAgain watches a worker that an earlier hive started.

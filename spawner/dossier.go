@@ -1,6 +1,8 @@
 package spawner
 
 import (
+	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -31,4 +33,32 @@ func redacted(cmd process.Command) []string {
 // lived is how long a process that ended had lived, as it is told.
 func lived(rec record, exit process.Exit) time.Duration {
 	return max(exit.At.Sub(rec.Result.StartedAt).Round(time.Millisecond), 0)
+}
+
+// failed is how the job of a worker failed of which a process lives on, so that it cannot stand in the record.
+type failed struct {
+	// Process is the worker's: its id may have been taken by another since.
+	Process process.Identity `json:"process"`
+	// Failure is what the job was answered with.
+	Failure *messages.Error `json:"failure"`
+}
+
+// keepFailure writes down what the job of a worker was answered with, for those who ask for the worker later.
+func (s *Spawner) keepFailure(rec record, e *messages.Error) {
+	err := s.run.WriteFailure(rec.Result.WorkerID, failed{Process: rec.Process.Identity, Failure: e})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // swept, with its directory
+		s.cfg.Logger.Warn("failure of a job cannot be recorded", "job", rec.Job.JobID, "worker", rec.Result.WorkerID, "err", err)
+	}
+}
+
+// failureOf returns what the job of the worker was answered with; nil if that was no failure.
+func (s *Spawner) failureOf(rec record) *messages.Error {
+	if rec.Failure != nil || rec.answered {
+		return rec.Failure
+	}
+	var f failed
+	if s.run.ReadFailure(rec.Result.WorkerID, &f) != nil || f.Process != rec.Process.Identity {
+		return nil
+	}
+	return f.Failure
 }

@@ -86,7 +86,7 @@ func (s *Spawner) describe(m *machine, k *known, rec record) {
 	w := messages.Worker{
 		WorkerID: r.WorkerID, JobID: job.JobID, PID: rec.Process.PID, State: messages.StateStarting, Model: messages.Redact(job.Model),
 		Device: job.Device, Port: r.Port, Worker: r.Worker, WorkerType: r.WorkerType, Version: r.Version, BinaryPath: r.BinaryPath,
-		StartedAt: rec.Process.At, LogPath: r.LogPath, Failure: rec.Failure,
+		StartedAt: rec.Process.At, LogPath: r.LogPath, Failure: s.failureOf(rec),
 	}
 	if k.alive {
 		use := m.table.Usage(rec.Process.Identity)
@@ -101,15 +101,31 @@ func (s *Spawner) describe(m *machine, k *known, rec record) {
 // leftBehind returns the processes of a worker whose first one has ended, and whether there are any: somebody who came from it
 // holds its lock, and what the worker had, a GPU's memory above all.
 func (s *Spawner) leftBehind(m *machine, rec record) (members []process.Identity, some bool) {
-	held, err := s.run.Held(rec.Result.WorkerID)
-	if err != nil || !held {
+	if s.isOver(rec) {
 		return nil, false
 	}
 	if m.searches++; m.searches > mostSearches {
 		return nil, true
 	}
-	members, err = s.run.Members(s.treeOf(rec)) // a hive that just starts the worker again or sweeps it out holds the lock, too
+	members, err := s.run.Members(s.treeOf(rec)) // a hive that just starts the worker again or sweeps it out holds the lock, too
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		s.cfg.Logger.Warn("what a worker left behind cannot be looked for", "worker", rec.Result.WorkerID, "err", err)
+	}
 	return members, err != nil || len(members) > 0
+}
+
+// isOver reports whether nothing is left of a worker whose first process has ended: nobody has its lock. Once it is so, it
+// stays so, whoever starts a worker with this id later.
+func (s *Spawner) isOver(rec record) bool {
+	if s.records.isOver(rec.Process.Identity) {
+		return true
+	}
+	held, err := s.run.Held(rec.Result.WorkerID)
+	if err != nil || held {
+		return err != nil
+	}
+	s.records.over(rec.Process.Identity)
+	return true
 }
 
 // ended fills in how a worker ended, as far as a hive saw it.
@@ -119,10 +135,10 @@ func (s *Spawner) ended(w *messages.Worker, rec record) {
 	switch {
 	case err == nil:
 		w.ExitCode, w.Signal, w.EndedAt = end.Code, end.Signal, end.At
-	case rec.Failure != nil:
-		w.ExitCode, w.Signal = rec.Failure.ExitCode, rec.Failure.Signal
-		if rec.Failure.LivedMS > 0 {
-			w.EndedAt = rec.Process.At.Add(time.Duration(rec.Failure.LivedMS) * time.Millisecond)
+	case w.Failure != nil && w.Failure.Code == messages.WorkerExited:
+		w.ExitCode, w.Signal = w.Failure.ExitCode, w.Failure.Signal
+		if w.Failure.LivedMS > 0 {
+			w.EndedAt = rec.Process.At.Add(time.Duration(w.Failure.LivedMS) * time.Millisecond)
 		}
 	case !errors.Is(err, fs.ErrNotExist):
 		s.cfg.Logger.Warn("end of a worker cannot be read", "worker", w.WorkerID, "err", err)

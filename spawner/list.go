@@ -83,13 +83,7 @@ func (s *Spawner) Living() int {
 }
 
 // lives reports whether a process of the worker is left, its first one or another that holds its lock.
-func (s *Spawner) lives(rec record) bool {
-	if rec.Process.Alive() {
-		return true
-	}
-	held, err := s.run.Held(rec.Result.WorkerID)
-	return err == nil && held
-}
+func (s *Spawner) lives(rec record) bool { return rec.Process.Alive() || !s.isOver(rec) }
 
 // find returns the record of a worker, or a [messages.WorkerNotFound].
 func (s *Spawner) find(worker string) (*record, error) {

@@ -1,6 +1,8 @@
 package spawner
 
 import (
+	"unicode/utf8"
+
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/logs"
 )
@@ -26,9 +28,27 @@ func logTail(path string, from int64) []string {
 	if len(lines) == 0 {
 		return nil
 	}
+	cut := chunk.Inside && len(lines) <= tailLines // the beginning of the first was not read
 	lines = lines[max(0, len(lines)-tailLines):]
 	for i, line := range lines {
-		lines[i] = logs.Cut(messages.Redact(line), lineBytes)
+		line = messages.Redact(line)
+		if cut && i == 0 {
+			line = ending(line)
+		}
+		lines[i] = logs.Cut(line, lineBytes)
 	}
 	return lines
+}
+
+// ending returns the end of a long line behind an ellipsis: what a worker that ends no line said last.
+func ending(line string) string {
+	const ellipsis = "…"
+	at := len(line) - (lineBytes - len(ellipsis))
+	if at <= 0 {
+		return line
+	}
+	for at < len(line) && !utf8.RuneStart(line[at]) {
+		at++
+	}
+	return ellipsis + line[at:]
 }

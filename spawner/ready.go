@@ -49,8 +49,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 			}
 			if !serves {
 				e := s.portInUse(rec.Result.Port, rec.Result.WorkerID)
-				s.dossier(e, rec, 0)
-				return e
+				return s.unready(e, rec)
 			}
 			tell.ready(rec.Result, time.Since(rec.Result.StartedAt))
 			return nil
@@ -79,8 +78,15 @@ func (s *Spawner) notReady(rec record, limit time.Duration, state error, stands 
 	}
 	e := messages.Errorf(messages.NotReady, "worker %s runs (PID %d) but was not ready within %s: %w; %s",
 		rec.Result.WorkerID, rec.Process.PID, limit, state, doing)
-	e.Retryable, e.LivedMS = true, time.Since(rec.Result.StartedAt).Milliseconds()
+	e.Retryable = true
+	return s.unready(e, rec)
+}
+
+// unready completes and keeps the error of a job whose worker runs on.
+func (s *Spawner) unready(e *messages.Error, rec record) error {
+	e.LivedMS = time.Since(rec.Result.StartedAt).Milliseconds()
 	s.dossier(e, rec, 0)
+	s.keepFailure(rec, e)
 	return e
 }
 

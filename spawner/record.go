@@ -88,7 +88,8 @@ func (r *record) check(worker string) error {
 	return nil
 }
 
-// replaceRecord writes down how a worker ended, unless another worker has taken its id since.
+// replaceRecord writes down how a worker ended, unless another worker has taken its id since. Where a process that the worker
+// left behind has its lock, it is written beside the record.
 func (s *Spawner) replaceRecord(r record) error {
 	claim, err := s.run.Claim(r.Result.WorkerID)
 	for tries := 0; errors.Is(err, process.ErrHeld) && tries < 25; tries++ {
@@ -97,6 +98,7 @@ func (s *Spawner) replaceRecord(r record) error {
 		claim, err = s.run.Claim(r.Result.WorkerID)
 	}
 	if errors.Is(err, process.ErrHeld) {
+		s.keepFailure(r, r.Failure)
 		return nil
 	}
 	if err != nil {

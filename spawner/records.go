@@ -9,8 +9,9 @@ import (
 // records remembers the records that were read, each together with the stamp of its file, so that to list a hundred workers is
 // not to decode a hundred files. What a file says now is what is returned: a file that was touched is read again.
 type records struct {
-	mu   sync.Mutex
-	kept map[string]keptRecord // by worker
+	mu    sync.Mutex
+	kept  map[string]keptRecord // by worker
+	ended map[process.Identity]struct{}
 }
 
 type keptRecord struct {
@@ -50,4 +51,22 @@ func (r *records) keep(worker string, kept keptRecord) {
 		r.kept = make(map[string]keptRecord)
 	}
 	r.kept[worker] = kept
+}
+
+// over remembers that nothing is left of the worker that this process led: the process has ended, and nobody has the lock that
+// all others could only inherit.
+func (r *records) over(leader process.Identity) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended == nil || len(r.ended) >= mostKept {
+		r.ended = make(map[process.Identity]struct{})
+	}
+	r.ended[leader] = struct{}{}
+}
+
+func (r *records) isOver(leader process.Identity) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, over := r.ended[leader]
+	return over
 }

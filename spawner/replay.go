@@ -19,10 +19,10 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 	if prior.Failure != nil {
 		return messages.Result{}, prior.Failure
 	}
-	s.publish(prior)
 	result := prior.Result
 	result.JobID, result.Replayed = job.JobID, true
 	if job.Wait != messages.WaitReady {
+		s.publish(prior)
 		return result, nil
 	}
 	if err := s.awaitReady(ctx, job, prior, prior.Process.Alive, tell); err != nil {
@@ -33,11 +33,16 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 		s.dossier(e, prior, 0)
 		return messages.Result{}, e
 	}
+	s.publish(prior)
 	return result, nil
 }
 
-// lost says that a worker ended before its job was answered with a result, and keeps that as the answer.
+// lost says that a worker ended before its job was answered with a result, and keeps that as the answer, unless another is kept
+// beside the record.
 func (s *Spawner) lost(rec record) *messages.Error {
+	if e := s.failureOf(rec); e != nil && e.Code == messages.WorkerExited {
+		return e
+	}
 	e := messages.Errorf(messages.WorkerExited, "%s (PID %d) has ended, and how is not known any more; its log is %s", rec.Result.Worker, rec.Process.PID, rec.Result.LogPath)
 	s.dossier(e, rec, 0)
 	rec.Failure = e

@@ -62,6 +62,22 @@ func TestCutShortStartIsFoundAgain(t *testing.T) {
 	require.ErrorIs(t, h.spawn(job("j", "another")).err, messages.WorkerConflict)
 }
 
+// Nobody needs to ask for its job again: the next hive knows the worker, and tells its end.
+func TestCutShortStartIsAdopted(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	first := h.spawn(job("j", "live"))
+	require.Nil(t, first.err)
+	cutShort(t, filepath.Join(h.cfg.RunDir, "workers", first.result.WorkerID))
+	h.reopen()
+	page, err := h.List(t.Context(), messages.ListRequest{})
+	require.NoError(t, err)
+	require.Len(t, page.Workers, 1)
+	require.Equal(t, first.result.PID, page.Workers[0].PID)
+	require.NoError(t, syscall.Kill(first.result.PID, syscall.SIGTERM))
+	require.Equal(t, first.result.WorkerID, (<-h.exited).WorkerID)
+}
+
 // The same of a worker that closed its descriptors: its lock is free, and it runs.
 func TestCutShortStartOfAWorkerWithoutItsLock(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -84,7 +85,7 @@ func (m *machine) orphans() []int {
 			}
 			cwd, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", p.pid))
 			switch {
-			case err != nil, m.holds(cwd) && variable(p.pid, "RBEE_WORKER_ID") == "":
+			case err != nil, m.holds(cwd) && isFork(p.pid):
 				settled = false
 			case m.holds(cwd):
 				pids = append(pids, p.pid)
@@ -94,6 +95,12 @@ func (m *machine) orphans() []int {
 			return pids
 		}
 	}
+}
+
+// isFork reports whether the process is a copy of a hive that has not become a worker yet.
+func isFork(pid int) bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err != nil || exe == filepath.Join(programs, "rbee-hive")
 }
 
 // holds reports whether the path lies on the machine.

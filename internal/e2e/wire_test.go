@@ -74,6 +74,7 @@ type (
 			PID       int      `json:"pid"`
 			StartedBy string   `json:"started_by"`
 			Signal    string   `json:"signal"`
+			Processes int      `json:"processes"`
 			Jobs      int      `json:"jobs"`
 			Error     *failure `json:"error"`
 		} `json:"fields"`
@@ -216,16 +217,34 @@ func (w *tap) failure(subject, code, status string) *failure {
 	require.NotNil(w.t, a.Error, a)
 	require.Equal(w.t, code, a.Error.Code, a.Error.Message)
 	require.Equal(w.t, status, a.header.Get("Nats-Service-Error-Code"))
-	require.Equal(w.t, a.Error.Message, a.header.Get("Nats-Service-Error"))
+	short, isShort := strings.CutSuffix(a.header.Get("Nats-Service-Error"), "…")
+	if isShort {
+		require.Less(w.t, len(short), 512)
+	}
+	require.True(w.t, strings.HasPrefix(a.Error.Message, short) && (isShort || short == a.Error.Message), short)
 	return a.Error
+}
+
+// peek returns the next message whose subject begins with prefix, as next does, and leaves it where it is.
+func (w *tap) peek(prefix string) *nats.Msg {
+	w.t.Helper()
+	i := slices.IndexFunc(w.passed, func(msg *nats.Msg) bool { return strings.HasPrefix(msg.Subject, prefix) })
+	msg := w.next(prefix)
+	if i < 0 {
+		i = len(w.passed)
+	}
+	w.passed = slices.Insert(w.passed, i, msg)
+	return msg
 }
 
 // send publishes a job as a request to a hive and returns the subject of its reply, which the tap hears if it listens to
 // "reply.>".
-func (w *tap) send(hive, job string) string {
+func (w *tap) send(hive, job string) string { return w.sendTo(hive, "worker_spawn", job) }
+
+func (w *tap) sendTo(hive, operation, job string) string {
 	w.t.Helper()
 	reply := "reply." + nats.NewInbox()
-	require.NoError(w.t, w.nc.PublishRequest("rbee.v1.hive."+hive+".worker_spawn", reply, []byte(job)))
+	require.NoError(w.t, w.nc.PublishRequest("rbee.v1.hive."+hive+"."+operation, reply, []byte(job)))
 	return reply
 }
 

@@ -84,7 +84,7 @@ func (c *Claim) Replace(p Started, body []byte) error {
 func (c *Claim) Remove() error {
 	defer c.Release()
 	// The lock goes before the directory and while it is held: whoever waits for it finds that it is no longer there.
-	for _, path := range []string{c.recordPath(), c.run.exitPath(c.worker), c.run.lockPath(c.worker)} {
+	for _, path := range append(c.behind(), c.run.lockPath(c.worker)) {
 		if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
 			return &fs.PathError{Op: "unlink", Path: path, Err: err}
 		}
@@ -95,11 +95,15 @@ func (c *Claim) Remove() error {
 	return nil
 }
 
-func (c *Claim) recordPath() string { return c.run.worker(c.worker) + "/" + recordFile }
+// behind returns the files that an earlier start may have left beside the lock, those among them that a crash left unfinished.
+func (c *Claim) behind() []string {
+	exit, failure := c.run.exitPath(c.worker), c.run.failurePath(c.worker)
+	return []string{c.run.worker(c.worker) + "/" + recordFile, exit, exit + unfinished, failure, failure + unfinished}
+}
 
 // forget removes the record of an earlier start and what it wrote into the lock file.
 func (c *Claim) forget() error {
-	for _, path := range []string{c.recordPath(), c.run.exitPath(c.worker)} {
+	for _, path := range c.behind() {
 		if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
 			return &fs.PathError{Op: "unlink", Path: path, Err: err}
 		}

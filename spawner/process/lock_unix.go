@@ -16,6 +16,10 @@ import (
 // lock opens the file, making it where it is missing, and takes its lock. The lock belongs to the open file: it is held
 // until every descriptor of it is closed, in whichever process (flock(2)). The error is [ErrHeld] if it is taken.
 func lock(path string) (int, error) {
+	var there unix.Stat_t
+	if unix.Lstat(path, &there) == nil && there.Mode&unix.S_IFMT != unix.S_IFREG { // to open a pipe may never end
+		return -1, &fs.PathError{Op: "open", Path: path, Err: errors.New("it is no regular file: remove it")}
+	}
 	fd, err := openRetry(path, unix.O_RDONLY|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return -1, &fs.PathError{Op: "open", Path: path, Err: err}

@@ -7,6 +7,8 @@
 //	                                        started and, after the start, which process it is
 //	<run-dir>/workers/<worker>/worker.json  the worker's record: the same file under a second name, from the moment on that
 //	                                        its job is answered
+//	<run-dir>/workers/<worker>/exit.json    how it ended, once a hive has seen that
+//	<run-dir>/workers/<worker>/failure.json how its job failed, where a process of it lives on
 //	<run-dir>/ports/<port>                  held (flock) as long as a process has the port
 //	<run-dir>/owner                         whose workers these are
 //

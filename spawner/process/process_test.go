@@ -398,6 +398,33 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 	require.Equal(t, []string{"living", "w0", "w5"}, ids)
 }
 
+// What a crash left in the middle of a write goes with the rest, and what does not belong there stays and keeps nothing else.
+func TestSweepGoesOnBehindADirectoryThatStays(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	for i := range 4 {
+		worker := "w" + strconv.Itoa(i)
+		claim := m.claim(t, worker)
+		require.NoError(t, claim.Prepare([]byte(`{"n":1}`)))
+		claim.Release()
+		dir := filepath.Join(m.run.Path(), "workers", worker)
+		for _, name := range []string{"worker.json", "exit.json", "exit.json.new", "failure.json", "failure.json.new"} {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		}
+		if i == 0 {
+			require.NoError(t, os.Mkdir(filepath.Join(dir, "strange"), 0o700))
+		}
+		at := time.Unix(int64(1000+i), 0)
+		require.NoError(t, os.Chtimes(dir, at, at))
+	}
+	removed, err := m.run.Sweep(1, math.MaxInt64, func(string) bool { return false })
+	require.ErrorContains(t, err, "w0")
+	require.Equal(t, 2, removed)
+	ids, err := m.run.Workers()
+	require.NoError(t, err)
+	require.Equal(t, []string{"w0", "w3"}, ids)
+}
+
 // Many starters fight for one worker, each giving up what it won: at no time may two have it.
 func TestClaimIsExclusiveWhileOthersRemoveIt(t *testing.T) {
 	t.Parallel()

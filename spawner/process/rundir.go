@@ -86,8 +86,9 @@ func (d *RunDir) Workers() ([]string, error) {
 }
 
 // Sweep removes the directories of workers that are gone, except those of the keep that were touched last which were touched
-// within age, and returns how many. Workers whose lock is held, and those that alive says live, stay however old they are. It
-// costs little more than a look at each directory, so that it can be done often.
+// within age, and returns how many. Workers whose lock is held, and those that alive says live, stay however old they are. The
+// error joins those of the directories that cannot be removed; the others are. It costs little more than a look at each
+// directory, so that it can be done often.
 func (d *RunDir) Sweep(keep int, age time.Duration, alive func(worker string) bool) (removed int, err error) {
 	ids, err := d.Workers()
 	if err != nil {
@@ -101,6 +102,7 @@ func (d *RunDir) Sweep(keep int, age time.Duration, alive func(worker string) bo
 	})
 	slices.SortFunc(ids, func(a, b string) int { return touched[a].Compare(touched[b]) })
 	oldest := time.Now().Add(-age)
+	var failed []error
 	for i, id := range ids {
 		if i >= len(ids)-keep && !touched[id].Before(oldest) {
 			break
@@ -118,11 +120,12 @@ func (d *RunDir) Sweep(keep int, age time.Duration, alive func(worker string) bo
 			continue
 		}
 		if err := claim.Remove(); err != nil {
-			return removed, err
+			failed = append(failed, err)
+			continue
 		}
 		removed++
 	}
-	return removed, nil
+	return removed, errors.Join(failed...)
 }
 
 // ReadRecord reads the worker's record, worker.json, into v: the fields that were prepared, and the [Started] process
@@ -150,16 +153,19 @@ func encodeRecord(p Started, body []byte) []byte {
 }
 
 const (
-	lockFile   = "lock"
-	recordFile = "worker.json"
-	exitFile   = "exit.json"
+	lockFile    = "lock"
+	recordFile  = "worker.json"
+	exitFile    = "exit.json"
+	failureFile = "failure.json"
+	unfinished  = ".new" // behind the name of a file that is being written
 )
 
-func (d *RunDir) workers() string           { return d.path + "/workers" }
-func (d *RunDir) ports() string             { return d.path + "/ports" }
-func (d *RunDir) worker(id string) string   { return d.path + "/workers/" + id }
-func (d *RunDir) exitPath(id string) string { return d.worker(id) + "/" + exitFile }
-func (d *RunDir) lockPath(id string) string { return d.worker(id) + "/" + lockFile }
+func (d *RunDir) workers() string              { return d.path + "/workers" }
+func (d *RunDir) ports() string                { return d.path + "/ports" }
+func (d *RunDir) worker(id string) string      { return d.path + "/workers/" + id }
+func (d *RunDir) exitPath(id string) string    { return d.worker(id) + "/" + exitFile }
+func (d *RunDir) failurePath(id string) string { return d.worker(id) + "/" + failureFile }
+func (d *RunDir) lockPath(id string) string    { return d.worker(id) + "/" + lockFile }
 
 func readJSON(path string, v any) error {
 	data, err := readOwn(path)
@@ -177,20 +183,27 @@ const mostRecord = 1 << 20
 
 // WriteExit keeps v, which says how the worker's process ended, until the worker is started again. A reader finds the whole of it
 // or nothing.
-func (d *RunDir) WriteExit(worker string, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("end of %s: %w", worker, err)
-	}
-	path := d.exitPath(worker)
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
+func (d *RunDir) WriteExit(worker string, v any) error { return writeJSON(d.exitPath(worker), v) }
 
 // ReadExit reads what [RunDir.WriteExit] kept into v. The error is fs.ErrNotExist if there is nothing.
 func (d *RunDir) ReadExit(worker string, v any) error { return readJSON(d.exitPath(worker), v) }
+
+// WriteFailure keeps v, which says how the worker's job failed although a process of it lives on, as [RunDir.WriteExit] does.
+func (d *RunDir) WriteFailure(worker string, v any) error { return writeJSON(d.failurePath(worker), v) }
+
+// ReadFailure reads what [RunDir.WriteFailure] kept into v. The error is fs.ErrNotExist if there is nothing.
+func (d *RunDir) ReadFailure(worker string, v any) error { return readJSON(d.failurePath(worker), v) }
+
+func writeJSON(path string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := os.WriteFile(path+unfinished, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+unfinished, path)
+}
 
 // Touched returns when the worker's directory was changed last: when it was started, answered or seen to end.
 func (d *RunDir) Touched(worker string) (time.Time, error) {
