@@ -17,7 +17,7 @@ const pageSize = 1000
 // those that have exited and are still remembered. A worker whose record cannot be read is left out and logged.
 func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.WorkerPage, error) {
 	page := messages.WorkerPage{HiveID: s.cfg.HiveID}
-	ids, err := s.run.Workers()
+	ids, done, err := s.mayMean(req)
 	if err != nil {
 		return page, unexpected("list the workers", err)
 	}
@@ -38,10 +38,17 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 			s.skip(id, err)
 			continue
 		}
-		if k := m.meet(rec); k.alive || req.Exited {
+		k := m.meet(rec)
+		if !k.alive && !rec.gone {
+			s.records.ended(rec)
+		}
+		if k.alive || req.Exited {
 			s.describe(m, &k, *rec)
 			workers = append(workers, k)
 		}
+	}
+	if at == 0 && page.Next == "" {
+		done()
 	}
 	s.askHealth(ctx, m, workers)
 	slices.SortFunc(workers, byID)
@@ -49,6 +56,15 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 		page.Workers = append(page.Workers, k.worker)
 	}
 	return page, nil
+}
+
+// mayMean returns the workers that the request may ask for, in order. Whoever has then read the record of each calls done.
+func (s *Spawner) mayMean(req messages.ListRequest) (ids []string, done func(), err error) {
+	if !req.Exited {
+		return s.records.mayLive(s.run)
+	}
+	ids, err = s.run.Workers()
+	return ids, func() {}, err
 }
 
 // Get returns one worker as it is now, or as it was when it ended. The error is a [messages.WorkerNotFound] if the hive knows
@@ -69,16 +85,22 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 
 // Living returns how many workers run.
 func (s *Spawner) Living() int {
-	ids, err := s.run.Workers()
+	ids, done, err := s.records.mayLive(s.run)
 	if err != nil {
 		return 0
 	}
 	living := 0
 	for _, id := range ids {
-		if rec, err := s.records.read(s.run, id); err == nil && rec.Process.Alive() {
+		rec, err := s.records.read(s.run, id)
+		switch {
+		case err != nil || rec.gone:
+		case rec.Process.Alive():
 			living++
+		default:
+			s.records.ended(rec)
 		}
 	}
+	done()
 	return living
 }
 

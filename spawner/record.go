@@ -19,6 +19,8 @@ type record struct {
 	Process process.Started `json:"process"`
 	// answered says that the job was answered; before that, the worker is watched.
 	answered bool
+	// gone says that the process has ended for certain; false while nobody has looked.
+	gone bool
 }
 
 // entry is the part of a record that is known before the start.

@@ -30,6 +30,18 @@ func (id Identity) Alive() bool {
 	return err == nil && stat.ticks == id.StartTicks && stat.state != 'Z' && stat.state != 'X'
 }
 
+// Gone reports whether the process has ended for certain, and stays so. One that could not be looked at may live.
+func (id Identity) Gone() bool {
+	if id.PID <= 1 || id.BootID != bootID() {
+		return true
+	}
+	stat, err := readStat(id.PID)
+	if err != nil {
+		return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
+	}
+	return stat.ticks != id.StartTicks || stat.state == 'Z' || stat.state == 'X'
+}
+
 // FindHolder looks through /proc, once, for the process that was started with the entry NAME=worker in its environment and
 // has the worker's lock or its log open. It is for the one case that no record covers, a hive that was killed right behind
 // the start: a full look costs 30 ms and more, and a program that rewrites its title hides its environment. The error is

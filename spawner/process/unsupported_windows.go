@@ -92,6 +92,9 @@ func (w *Watcher) Close() { w.wg.Wait() }
 // Alive reports false.
 func (id Identity) Alive() bool { return false }
 
+// Gone reports true.
+func (id Identity) Gone() bool { return true }
+
 func lock(string) (int, error) { return -1, errUnsupported }
 
 func unlock(int) {}
@@ -107,6 +110,9 @@ type Stamp struct{}
 
 // Stamp returns fs.ErrNotExist: there are no workers.
 func (d *RunDir) Stamp(string) (Stamp, error) { return Stamp{}, fs.ErrNotExist }
+
+// WorkersStamp returns fs.ErrNotExist.
+func (d *RunDir) WorkersStamp() (Stamp, error) { return Stamp{}, fs.ErrNotExist }
 
 // Settled reports false.
 func (s Stamp) Settled() bool { return false }

@@ -3,6 +3,7 @@
 package process
 
 import (
+	"errors"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,9 @@ func bootID() string { return "" }
 
 // Alive reports whether a process with this pid runs.
 func (id Identity) Alive() bool { return id.PID > 1 && unix.Kill(id.PID, 0) == nil }
+
+// Gone reports whether nobody has the pid.
+func (id Identity) Gone() bool { return id.PID <= 1 || errors.Is(unix.Kill(id.PID, 0), unix.ESRCH) }
 
 // FindHolder returns [ErrGone]: the system does not show what a process was started with.
 func (d *RunDir) FindHolder(_, _, _ string) (Started, error) { return Started{}, ErrGone }
