@@ -135,6 +135,12 @@ func (o *object) moment(name string, t time.Time) {
 	o.dst = append(o.dst, '"')
 }
 
+func (o *object) momentIfAny(name string, t time.Time) {
+	if !t.IsZero() {
+		o.moment(name, t)
+	}
+}
+
 // value leaves to encoding/json what is rare.
 func (o *object) value(name string, v any) {
 	data, err := encode(v)

@@ -15,9 +15,7 @@ func (j Job) AppendJSON(dst []byte) ([]byte, error) {
 	o.textIfAny("queen_url", j.QueenURL)
 	o.textIfAny("wait", string(j.Wait))
 	o.numberIfAny("ready_timeout_ms", j.ReadyTimeoutMS)
-	if !j.Deadline.IsZero() {
-		o.moment("deadline", j.Deadline)
-	}
+	o.momentIfAny("deadline", j.Deadline)
 	o.dst = append(o.dst, '}')
 	return o.dst, o.err
 }

@@ -14,6 +14,7 @@ func TestAppendJSONWritesWhatEncodingJSONWrites(t *testing.T) {
 	t.Parallel()
 	for name, check := range map[string]func(*testing.T){
 		"event": sameAsEncodingJSON[Event], "job": sameAsEncodingJSON[Job], "result": sameAsEncodingJSON[Result],
+		"worker": sameAsEncodingJSON[Worker], "page": sameAsEncodingJSON[WorkerPage],
 	} {
 		t.Run(name, check)
 	}

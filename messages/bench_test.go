@@ -47,6 +47,20 @@ func BenchmarkDecodeWorkers(b *testing.B) {
 	}
 }
 
+// BenchmarkEncodeWorkers writes it.
+func BenchmarkEncodeWorkers(b *testing.B) {
+	page := messages.WorkerPage{HiveID: hiveID}
+	for range 100 {
+		page.Workers = append(page.Workers, readyWorker())
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := page.Encode(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkEncodeEvent(b *testing.B) {
 	event := jobEvent()
 	b.ReportAllocs()

@@ -144,7 +144,8 @@ func (p WorkerPage) Encode() ([]byte, error) {
 	if p.Workers == nil {
 		p.Workers = []Worker{}
 	}
-	return encode(p)
+	const usual = 768 // bytes of a worker
+	return p.AppendJSON(make([]byte, 0, usual*(1+len(p.Workers))))
 }
 
 // DecodeWorkers reads the answer to a [ListRequest]. If the hive answered with a [Failure], the error is its [*Error].

@@ -71,6 +71,9 @@ func (s *Spawner) facts(m *machine, rec record) known {
 
 // meet returns the worker of the record with its processes. It is asked of all who are remembered, most of whom have ended.
 func (s *Spawner) meet(m *machine, rec *record) known {
+	if s.records.isOver(rec.Process.Identity) {
+		return known{}
+	}
 	k := known{members: m.table.Members(rec.Process.Identity)}
 	k.alive = len(k.members) > 0 || rec.Process.Alive()
 	if !k.alive {

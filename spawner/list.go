@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"github.com/rbee-keeper/hive/messages"
 )
@@ -25,18 +26,17 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 	if found {
 		at++
 	}
-	m := s.look()
+	var m *machine
+	var group sync.WaitGroup
+	group.Go(func() { m = s.look() }) // which takes as long as to read the records
+	records := s.readAll(ids[at:])
+	group.Wait()
 	defer s.seen(m)
-	var workers []known
-	for _, id := range ids[at:] {
+	workers := make([]known, 0, min(len(records), pageSize))
+	for _, rec := range records {
 		if len(workers) == pageSize {
 			page.Next = workers[pageSize-1].worker.WorkerID
 			break
-		}
-		rec, err := s.records.read(s.run, id)
-		if err != nil {
-			s.skip(id, err)
-			continue
 		}
 		if k := s.meet(m, rec); k.alive || req.Exited {
 			s.describe(m, &k, *rec)
@@ -45,10 +45,25 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 	}
 	s.askHealth(ctx, m, workers, healthLimit)
 	slices.SortFunc(workers, byID)
-	for _, k := range workers {
-		page.Workers = append(page.Workers, k.worker)
+	page.Workers = make([]messages.Worker, len(workers))
+	for i := range workers {
+		page.Workers[i] = workers[i].worker
 	}
 	return page, nil
+}
+
+// readAll returns the records of the workers that can be read.
+func (s *Spawner) readAll(ids []string) []*record {
+	records := make([]*record, 0, len(ids))
+	for _, id := range ids {
+		rec, err := s.records.read(s.run, id)
+		if err != nil {
+			s.skip(id, err)
+			continue
+		}
+		records = append(records, rec)
+	}
+	return records
 }
 
 // Get returns one worker as it is now, or as it was when it ended. The error is a [messages.WorkerNotFound] if the hive knows
@@ -74,8 +89,8 @@ func (s *Spawner) Living() int {
 		return 0
 	}
 	living := 0
-	for _, id := range ids {
-		if rec, err := s.records.read(s.run, id); err == nil && s.lives(*rec) {
+	for _, rec := range s.readAll(ids) {
+		if s.lives(*rec) {
 			living++
 		}
 	}
