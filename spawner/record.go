@@ -143,7 +143,11 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 	if err := s.run.ReadStarting(job.WorkerID, &prior); err != nil {
 		return nil, startedElsewhere(job)
 	}
-	found, err := s.run.FindHolder(job.WorkerID, envWorkerID, prior.Result.LogPath)
+	log := prior.Result.LogPath
+	if prior.Job.WorkerID != job.WorkerID || messages.CheckID(prior.Job.JobID) != nil || log != s.logPath(prior.Job) {
+		log = "" // not its own, so it proves nothing
+	}
+	found, err := s.run.FindHolder(job.WorkerID, envWorkerID, log)
 	if err != nil {
 		return nil, startedElsewhere(job)
 	}
