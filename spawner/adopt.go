@@ -47,47 +47,31 @@ func (s *Spawner) adopt() {
 	if err != nil {
 		s.cfg.Logger.Warn("workers of an earlier hive cannot be listed", "err", err)
 	}
-	var starting []string
+	var starting, begun []string
 	for _, id := range ids {
 		rec, err := s.readRecord(id)
-		if errors.Is(err, fs.ErrNotExist) {
-			rec, err = s.cutShort(id)
-		}
-		switch {
-		case err == nil:
+		if err == nil {
 			s.watchAgain(*rec)
-		case errors.Is(err, messages.HiveBusy):
-			starting = append(starting, id)
-		default:
+			continue
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
 			s.skip(id, err)
+		} else if held, _ := s.run.Held(id); held {
+			starting = append(starting, id)
+		} else {
+			begun = append(begun, id)
 		}
 	}
+	s.adoptStarting(begun)
 	if len(starting) > 0 {
+		_ = pause(context.Background(), startPatience) // another process of the hive may be starting them
 		s.adoptStarting(starting)
 	}
 }
 
-// cutShort returns the record of a worker whose start an earlier hive did not live to write down. Of a start that came to nothing
-// it removes what is left; the error is fs.ErrNotExist then, and [messages.HiveBusy] if somebody has the worker's lock.
-func (s *Spawner) cutShort(worker string) (*record, error) {
-	rec, err := s.recover(messages.Job{WorkerID: worker})
-	if !errors.Is(err, messages.HiveBusy) {
-		return rec, err
-	}
-	claim, held := s.run.Claim(worker)
-	if errors.Is(held, process.ErrHeld) {
-		return nil, err
-	}
-	if held == nil {
-		_ = claim.Remove() // what cannot be removed lies there as before
-	}
-	return nil, fs.ErrNotExist
-}
-
-// adoptStarting looks once more for workers whose lock is held and of which nothing else is known: another process of the hive is
-// starting them, or one was killed right behind the start.
+// adoptStarting looks for workers whose start was begun and of which nothing else is known: a hive was killed right before the
+// start, or right behind it. What was never started is forgotten.
 func (s *Spawner) adoptStarting(ids []string) {
-	_ = pause(context.Background(), startPatience)
 	for _, id := range ids {
 		rec, err := s.readRecord(id)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -96,8 +80,24 @@ func (s *Spawner) adoptStarting(ids []string) {
 		switch {
 		case err == nil:
 			s.watchAgain(*rec)
-		case !errors.Is(err, messages.HiveBusy): // else nothing of it runs
+		case errors.Is(err, messages.HiveBusy):
+			s.forget(id)
+		default:
 			s.skip(id, err)
+		}
+	}
+}
+
+// forget removes what a start left that came to nothing, so that it is not looked for again.
+func (s *Spawner) forget(worker string) {
+	claim, err := s.run.Claim(worker)
+	if err != nil {
+		return // another process is starting it after all
+	}
+	defer claim.Release()
+	if _, err := s.readRecord(worker); errors.Is(err, fs.ErrNotExist) {
+		if err := claim.Remove(); err != nil {
+			s.skip(worker, err)
 		}
 	}
 }

@@ -99,7 +99,11 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 	if err := s.run.ReadStarting(job.WorkerID, &prior); err != nil {
 		return nil, startedElsewhere(job)
 	}
-	found, err := s.run.FindHolder(job.WorkerID, envWorkerID, prior.Result.LogPath)
+	log := prior.Result.LogPath
+	if prior.Job.WorkerID != job.WorkerID || messages.CheckID(prior.Job.JobID) != nil || log != s.logPath(prior.Job) {
+		log = "" // not its own, so it proves nothing
+	}
+	found, err := s.run.FindHolder(job.WorkerID, envWorkerID, log)
 	if there, err := s.readRecord(job.WorkerID); err == nil { // it was not cut short: whoever starts it has written it by now
 		return there, nil
 	}

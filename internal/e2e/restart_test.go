@@ -148,7 +148,7 @@ func TestATamperedRunDirectoryHarmsNobody(t *testing.T) {
 	require.True(t, alive(good.PID))
 	said := h.Said()
 	for _, worker := range tampered {
-		if worker != "empty" && worker != "dangling" { // as those look whose start was cut short
+		if worker != "unstarted" && worker != "empty" && worker != "dangling" { // as those look whose start was cut short
 			require.Contains(t, said, fmt.Sprintf(`"worker":%q`, worker))
 		}
 	}
@@ -174,6 +174,10 @@ func (m *machine) tamper(t *testing.T, bystander int) []string {
 	require.NoError(t, os.Link(path("garbage", "lock"), path("garbage", "worker.json")))
 	m.plant(t, "half", "lock", record[:len(record)/2])
 	require.NoError(t, os.Link(path("half", "lock"), path("half", "worker.json")))
+	m.forge(t, "w1", "unstarted", func(p *process) { p.PID, p.StartTicks = 0, 0 })
+	require.NoError(t, os.Remove(path("unstarted", "worker.json")))
+	cut := strings.ReplaceAll(readFile(t, path("unstarted", "lock")), m.path("logs", "w1.job-1.log"), "/dev/null")
+	m.plant(t, "unstarted", "lock", []byte(cut)) // who prints there is not the worker
 	m.plant(t, "huge", "lock", []byte(`{"process":{}}`+strings.Repeat(" ", 2<<20)))
 	require.NoError(t, os.Truncate(path("huge", "lock"), 1<<40))
 	require.NoError(t, os.Link(path("huge", "lock"), path("huge", "worker.json")))
@@ -186,7 +190,7 @@ func (m *machine) tamper(t *testing.T, bystander int) []string {
 	require.NoError(t, os.MkdirAll(path("directory", "lock"), 0o700))
 	require.NoError(t, os.Mkdir(path("empty"), 0o700))
 	m.plant(t, "dangling", "other", record)
-	ids := []string{"linked", "lock-linked", "garbage", "half", "huge", "anothers", "pipe", "directory", "empty", "dangling"}
+	ids := []string{"unstarted", "linked", "lock-linked", "garbage", "half", "huge", "anothers", "pipe", "directory", "empty", "dangling"}
 	if os.Geteuid() == 0 { // others may not give files away
 		m.forge(t, "w1", "foreign", func(p *process) {})
 		require.NoError(t, os.Chown(path("foreign", "lock"), 65534, 65534))

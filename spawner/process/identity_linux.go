@@ -31,13 +31,13 @@ func (id Identity) Alive() bool {
 }
 
 // FindHolder looks through /proc, once, for the process that was started with the entry NAME=worker in its environment and
-// has the worker's lock or its log open. It is for the one case that no record covers, a hive that was killed right behind
-// the start: a full look costs 30 ms and more, and a program that rewrites its title hides its environment. The error is
-// [ErrGone] if there is none.
+// has the worker's lock or its log open, or whose output is the log: a program that rewrites its title hides its environment. It
+// is for the one case that no record covers, a hive that was killed right behind the start: a full look costs 30 ms and more.
+// The error is [ErrGone] if there is none.
 func (d *RunDir) FindHolder(worker, name, log string) (Started, error) {
 	entry, files := []byte(name+"="+worker), map[string]bool{d.lockPath(worker): true, log: true}
 	for _, pid := range pids() {
-		if pid == os.Getpid() || !hasEnv(pid, entry) || !hasFile(pid, files) {
+		if pid == os.Getpid() || !printsTo(pid, log) && (!hasEnv(pid, entry) || !hasFile(pid, files)) {
 			continue
 		}
 		id := Identity{PID: pid, BootID: bootID()}
@@ -47,6 +47,16 @@ func (d *RunDir) FindHolder(worker, name, log string) (Started, error) {
 		}
 	}
 	return Started{}, ErrGone
+}
+
+// printsTo reports whether the stdout or the stderr of the process is the file.
+func printsTo(pid int, path string) bool {
+	for _, fd := range []string{"/fd/1", "/fd/2"} {
+		if target, err := os.Readlink(procPath(pid, fd)); err == nil && target == path {
+			return true
+		}
+	}
+	return false
 }
 
 // hasEnv reports whether the environment that the process was started with holds the entry.
