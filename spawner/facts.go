@@ -207,8 +207,14 @@ type end struct {
 	At time.Time `json:"at,omitzero"`
 }
 
+// endsAtOnce bounds the ends that are written down at once: when hundreds of workers end together, each that waits for the
+// system would keep a thread of the hive's, and Go gives back none.
+const endsAtOnce = 2
+
 // keepEnd writes down how a worker ended, for those who ask later.
 func (s *Spawner) keepEnd(rec record, exit process.Exit) {
+	s.ends <- struct{}{}
+	defer func() { <-s.ends }()
 	e := end{Process: rec.Process.Identity, Signal: exit.Signal, At: exit.At.UTC(), OOMKilled: outOfMemory(rec, exit)}
 	if exit.Signal == "" && !exit.Unknown {
 		e.Code = &exit.Code

@@ -93,6 +93,7 @@ type Spawner struct {
 	looks   sync.Pool // of *machine
 	deletes deletes
 	starts  atomic.Int64
+	ends    chan struct{} // a place for each end that is being written down
 
 	quit            chan struct{} // closed by Close
 	closing         sync.Once
@@ -126,7 +127,7 @@ func New(cfg Config) (*Spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, watcher: process.NewWatcher(), quit: make(chan struct{})}
+	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, watcher: process.NewWatcher(), quit: make(chan struct{}), ends: make(chan struct{}, endsAtOnce)}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
