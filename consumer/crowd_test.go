@@ -21,6 +21,16 @@ func TestJobsThatWaitForTheirWorkersAreBounded(t *testing.T) {
 	}
 	_, err := l.join()
 	require.ErrorIs(t, err, errCrowded)
+	deletes := make([]*place, mostInFlight)
+	for i := range deletes {
+		deletes[i], err = l.pass()
+		require.NoError(t, err, "who ends a worker makes room")
+	}
+	_, err = l.pass()
+	require.ErrorIs(t, err, errCrowded)
+	for _, p := range deletes {
+		p.end()
+	}
 	places[0].end()
 	_, err = l.join()
 	require.NoError(t, err)

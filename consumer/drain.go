@@ -14,6 +14,8 @@ const (
 	flushTimeout = 5 * time.Second
 	// leaveTimeout bounds all that is said and awaited after the last job.
 	leaveTimeout = 5 * time.Second
+	// questionGrace is how long a question may go on once there is no job any more. Each looks at workers for a second at most.
+	questionGrace = 2 * time.Second
 	// A job whose context was cancelled may go on for as long again as the drain took, but within these.
 	minGrace = time.Second
 	maxGrace = 5 * time.Second
@@ -92,7 +94,7 @@ func (h *hive) drain(ctx context.Context, interrupt context.CancelCauseFunc, svc
 	}
 	h.awaitHandlers(ctx)
 	if err == nil {
-		h.tasks.wait() // what is left are refusals: they wait for nothing
+		err = h.finishQuestions(interrupt)
 	}
 	if h.started {
 		h.sayStopped()
@@ -115,6 +117,20 @@ func (h *hive) finish(interrupt context.CancelCauseFunc) error {
 	}
 	running, _ := h.line.load()
 	return fmt.Errorf("stopping: %d jobs go on %s after they were interrupted", running, grace)
+}
+
+// finishQuestions waits for what is left: refusals, which wait for nothing, and questions, which are interrupted when they take
+// too long.
+func (h *hive) finishQuestions(interrupt context.CancelCauseFunc) error {
+	ended := h.tasks.ended()
+	if within(questionGrace, ended) {
+		return nil
+	}
+	interrupt(h.draining())
+	if within(minGrace, ended) {
+		return nil
+	}
+	return fmt.Errorf("stopping: %d questions go on %s after they were interrupted", len(h.questions), minGrace)
 }
 
 // awaitHandlers returns when the requests that the server sent before the service stopped have been accepted, or ctx

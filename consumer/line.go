@@ -71,14 +71,15 @@ func (l *line) join() (*place, error) {
 	return p, nil
 }
 
-// pass returns a place in flight that needs no slot, or errCrowded or errClosed.
+// pass returns a place in flight that needs no slot, or errCrowded or errClosed. However many jobs wait for their workers, as
+// many again can end some.
 func (l *line) pass() (*place, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.closed:
 		return nil, errClosed
-	case l.inFlight >= mostInFlight:
+	case l.inFlight >= 2*mostInFlight:
 		return nil, errCrowded
 	}
 	l.inFlight++

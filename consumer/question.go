@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -44,21 +45,32 @@ func (h *hive) question(ctx context.Context, req micro.Request, op messages.Oper
 	}
 	h.tasks.do(func() {
 		defer func() { <-h.questions }()
-		header := nats.Header{messages.HeaderHiveID: {h.HiveID}}
-		data, err := h.ask(ctx, req, answer, h.maxPayload()-headerSize(header))
-		if err != nil {
-			h.Logger.Debug("question refused", "operation", op, "err", err)
-			h.refuseQuestion(req, messages.AsError(err))
-			return
-		}
-		h.reply(req, header, data)
+		h.serveQuestion(ctx, req, op, answer)
 	})
 }
 
-// ask has the question answered. A panic is an error of the question.
-func (h *hive) ask(ctx context.Context, req micro.Request, answer answerer, limit int) (data []byte, err error) {
+// serveQuestion answers a question, whatever happens on the way.
+func (h *hive) serveQuestion(ctx context.Context, req micro.Request, op messages.Operation, answer answerer) {
+	var err error
+	defer func() {
+		if err != nil {
+			h.refuseQuestion(req, messages.AsError(err))
+		}
+	}()
 	defer h.recovered(messages.Job{}, &err)
-	return answer(ctx, req.Data(), limit)
+	header := nats.Header{messages.HeaderHiveID: {h.HiveID}}
+	limit := h.maxPayload() - headerSize(header)
+	var data []byte
+	data, err = answer(ctx, req.Data(), limit)
+	if err == nil && len(data) > limit {
+		err = fmt.Errorf("the answer has %d bytes, more than the server takes in one message (%d)", len(data), limit)
+	}
+	if err != nil {
+		err = interrupted(ctx, err)
+		h.Logger.Debug("question refused", "operation", op, "err", err)
+		return
+	}
+	h.reply(req, header, data)
 }
 
 func (h *hive) refuseQuestion(req micro.Request, e *messages.Error) {
@@ -100,15 +112,32 @@ func (h *hive) list(ctx context.Context, data []byte, limit int) ([]byte, error)
 	}
 	for {
 		answer, err := page.Encode()
-		if err != nil || len(answer) <= limit || len(page.Workers) < 2 {
+		if err != nil || len(answer) <= limit || len(page.Workers) == 0 {
 			return answer, err
+		}
+		if len(page.Workers) == 1 {
+			return fitting(&page.Workers[0], limit, func() ([]byte, error) { return page.Encode() })
 		}
 		page.Workers = page.Workers[:len(page.Workers)/2]
 		page.Next = page.Workers[len(page.Workers)-1].WorkerID
 	}
 }
 
-func (h *hive) get(ctx context.Context, data []byte, _ int) ([]byte, error) {
+// fitting returns what encode makes of an answer about worker. One that is longer than limit is cut at the worker's failure, as
+// [shorten] cuts it.
+func fitting(worker *messages.Worker, limit int, encode func() ([]byte, error)) ([]byte, error) {
+	data, err := encode()
+	if err != nil || len(data) <= limit || worker.Failure == nil {
+		return data, err
+	}
+	worker.Failure = shorten(worker.Failure, limit, func(e *messages.Error) ([]byte, error) {
+		worker.Failure = e
+		return encode()
+	})
+	return encode()
+}
+
+func (h *hive) get(ctx context.Context, data []byte, limit int) ([]byte, error) {
 	req, err := messages.DecodeGet(data, messages.WorkerGet)
 	if err == nil {
 		err = h.isOurs(req.HiveID)
@@ -120,7 +149,7 @@ func (h *hive) get(ctx context.Context, data []byte, _ int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answer.Encode()
+	return fitting(&answer.Worker, limit, func() ([]byte, error) { return answer.Encode() })
 }
 
 // logs answers with as much of the log as fits: of a tail with its last lines, of a range with its first.
@@ -143,7 +172,7 @@ func (h *hive) logs(ctx context.Context, data []byte, limit int) ([]byte, error)
 		}
 		var smaller bool
 		if req, smaller = halved(req, lines); !smaller {
-			return nil, fmt.Errorf("a line of %d bytes is more than the server takes in one message (%d)", len(answer), limit)
+			return ending(lines, limit)
 		}
 	}
 }
@@ -156,6 +185,22 @@ func halved(req messages.LogsRequest, answer messages.Logs) (messages.LogsReques
 	}
 	req.Limit = (answer.Next - answer.From) / 2
 	return req, req.Limit > 0
+}
+
+// ending answers with as much of the end of the last line as fits: a tail of one line that is longer than the server takes.
+func ending(answer messages.Logs, limit int) ([]byte, error) {
+	line := ""
+	if n := len(answer.Lines); n > 0 {
+		line = answer.Lines[n-1]
+	}
+	for {
+		data, err := answer.Encode()
+		if err != nil || len(data) <= limit || line == "" {
+			return data, err
+		}
+		line = strings.ToValidUTF8(line[(len(line)+1)/2:], "")
+		answer.Lines = []string{"…" + line}
+	}
 }
 
 func (h *hive) status(_ context.Context, data []byte, _ int) ([]byte, error) {

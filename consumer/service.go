@@ -33,7 +33,7 @@ type counts struct {
 type stats struct {
 	Running   int   `json:"running"`   // jobs in flight
 	Waiting   int   `json:"waiting"`   // jobs in line
-	Succeeded int64 `json:"succeeded"` // jobs whose worker runs
+	Succeeded int64 `json:"succeeded"` // jobs that did what they were for
 	Failed    int64 `json:"failed"`    // jobs that were tried
 	Refused   int64 `json:"refused"`   // jobs that were not: invalid, late, too many, or while draining
 }

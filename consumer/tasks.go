@@ -22,7 +22,7 @@ func newTasks(most int) *tasks {
 	return &tasks{most: int64(most), next: make(chan func()), quit: make(chan struct{})}
 }
 
-// do runs f in a goroutine that wait waits for, unless leave was called.
+// do runs f in a goroutine that ended waits for, unless leave was called.
 func (t *tasks) do(f func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,5 +62,12 @@ func (t *tasks) leave() {
 	}
 }
 
-// wait returns when all have ended. Call it after leave.
-func (t *tasks) wait() { t.wg.Wait() }
+// ended returns what is closed when all have ended. Call it after leave.
+func (t *tasks) ended() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		t.wg.Wait()
+		close(ended)
+	}()
+	return ended
+}

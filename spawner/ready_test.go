@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,4 +75,63 @@ func TestHealthOfAnotherProcessDoesNotCount(t *testing.T) {
 		t.Cleanup(func() { _ = server.Close() })
 	}, func() {})
 	require.ErrorIs(t, err, messages.PortInUse)
+}
+
+// loading runs a job that waits for the worker w, which was started before, and returns what it told and answered.
+func (h *hive) loading(worker, model string, timeout int64) told {
+	h.t.Helper()
+	j := called(worker, "job-"+worker, model)
+	j.Wait, j.ReadyTimeoutMS = messages.WaitReady, timeout
+	return h.spawn(j)
+}
+
+func TestSlowWorkerIsToldToGoOn(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, func(c *spawner.Config) { c.SayLoading = 20 * time.Millisecond })
+	w := h.run("w", "steps", "step 1")
+	got := h.loading("w", "steps", 400)
+	require.ErrorIs(t, got.err, messages.NotReady)
+	require.Contains(t, got.err.Message, "not ready within 400ms")
+	require.Contains(t, got.err.Message, "connection refused", "what the worker said last, not that time is up")
+	require.Contains(t, got.err.Message, "it goes on loading")
+	require.NotEmpty(t, got.err.LogTail)
+	require.NotEmpty(t, got.err.Command)
+	require.Equal(t, w.LogPath, got.err.LogPath)
+	require.GreaterOrEqual(t, got.err.LivedMS, int64(400))
+	require.True(t, got.err.Retryable)
+
+	var written int64
+	told := 0
+	for _, e := range got.events {
+		if e.Action != messages.ActionLoading {
+			continue
+		}
+		told++
+		require.Greater(t, e.Fields.LogBytes, written)
+		written = e.Fields.LogBytes
+		require.Equal(t, []int{w.PID, w.Port}, []int{e.Fields.PID, e.Fields.Port})
+		require.Regexp(t, `^Worker 'w' has been loading for \d+s: it has computed for \S+ and written \d+ bytes to its log$`, e.Human)
+	}
+	require.Greater(t, told, 1)
+	require.Less(t, told, 20, "now and then, not each time that it is asked")
+}
+
+func TestWorkerThatStandsStill(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, func(c *spawner.Config) { c.SayLoading = 20 * time.Millisecond })
+	h.run("w", "live", "playing")
+	require.Eventually(t, func() bool { // a program that has just begun computes for a while
+		got := h.loading("w", "live", 200)
+		require.ErrorIs(t, got.err, messages.NotReady)
+		return strings.Contains(got.err.Message, "it has neither computed nor written anything for more than 20ms")
+	}, 10*time.Second, time.Millisecond)
+}
+
+func TestLoadingIsToldSeldomUnlessAsked(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	h.run("w", "steps", "step 1")
+	got := h.loading("w", "steps", 200)
+	require.ErrorIs(t, got.err, messages.NotReady)
+	require.Equal(t, []messages.Action{messages.ActionSpawnReplayed}, got.actions(), "every 5 seconds")
 }
