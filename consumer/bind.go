@@ -29,6 +29,17 @@ const (
 // errNoQueue is why there is no queue to serve where nobody wants one: no JetStream, or no stream of jobs.
 var errNoQueue = errors.New("there is no queue")
 
+// errDenied is why the queue is not served where the hive may not ask for it. Its rights are seldom changed while it runs.
+var errDenied = errors.New("the server lets this user ask nothing")
+
+// deniedQueue reports whether the last thing that the server refused was a question about the queue. As with a subscription, only
+// the text tells.
+func (h *hive) deniedQueue(stream string) bool {
+	err := h.nc.LastError()
+	return errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), "Publish to \""+jsAPI+"CONSUMER.") &&
+		strings.Contains(err.Error(), "."+stream+".")
+}
+
 // source is where the hive's jobs come from.
 type source struct {
 	stream, consumer string
@@ -148,9 +159,9 @@ func (h *hive) unusable(stream string, err error) error {
 		return fmt.Errorf("%w: stream %s is missing: make it with rbee streams apply", errNoQueue, stream)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: the server has no JetStream for this account", errNoQueue)
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return fmt.Errorf("the server does not answer about consumer %s of stream %s: grant the hive %sCONSUMER.INFO.%s.%s, and CONSUMER.CREATE unless the consumer is there: %w",
-			h.HiveID, stream, jsAPI, stream, h.HiveID, err)
+	case h.deniedQueue(stream):
+		return fmt.Errorf("%w about consumer %s of stream %s: grant it to publish to %sCONSUMER.INFO.%s.%s and the other subjects in docs/delivery.md, or set --queue off",
+			errDenied, h.HiveID, stream, jsAPI, stream, h.HiveID)
 	}
 	return fmt.Errorf("consumer %s of stream %s: %w", h.HiveID, stream, err)
 }

@@ -48,11 +48,30 @@ func (o outcome) expect() uint64 {
 	return o.seq
 }
 
-// findResults looks whether the stream of results answers, by asking for the result of no job.
+// findResults looks whether there is a stream of results, by asking it for the result of no job. One that was there and does not
+// answer is in trouble and not gone, unless the server says so: a result that it would have taken must not be lost.
 func (h *hive) findResults(ctx context.Context) {
 	_, err := h.lookUp(ctx, messages.AboutHive)
-	h.queue.results.Store(err == nil)
-	if err != nil && !errors.Is(err, context.Canceled) && h.queue.src.Load() == nil {
+	if err == nil {
+		if !h.queue.results.Swap(true) {
+			h.Logger.Info("hive remembers its jobs in the stream of results", "stream", h.Subjects.Streams().Results)
+		}
+		return
+	}
+	if !errors.Is(err, nats.ErrNoResponders) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	found, err := h.js.Stream(ctx, h.Subjects.Streams().Results)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+	case err == nil && !found.CachedInfo().Config.AllowDirect:
+		err = errors.New("it does not allow direct get")
+	default:
+		return
+	}
+	if h.queue.results.Swap(false) || !h.queue.saidAlone.Swap(true) {
 		h.Logger.Warn("without the stream of results a job is remembered by this machine alone", "stream", h.Subjects.Streams().Results, "err", err)
 	}
 }
@@ -105,8 +124,8 @@ func (h *hive) store(ctx context.Context, t *task, msg *nats.Msg) error {
 	limit := time.Now().Add(storeLimit)
 	for {
 		done, err := h.storeOnce(ctx, t, msg)
-		if done || err == nil {
-			return err
+		if done {
+			return nil
 		}
 		if ctx.Err() != nil || time.Now().After(limit) {
 			return err
@@ -115,7 +134,7 @@ func (h *hive) store(ctx context.Context, t *task, msg *nats.Msg) error {
 	}
 }
 
-// storeOnce offers the outcome once. It is done with an error when it makes no sense to offer it again.
+// storeOnce offers the outcome once, and reports whether there is no need to offer it again.
 func (h *hive) storeOnce(ctx context.Context, t *task, msg *nats.Msg) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
@@ -123,10 +142,9 @@ func (h *hive) storeOnce(ctx context.Context, t *task, msg *nats.Msg) (done bool
 	if err == nil {
 		return true, nil
 	}
-	if errors.Is(err, jetstream.ErrNoStreamResponse) { // the stream is gone, and whoever listened has heard it
-		h.queue.results.Store(false)
-		h.Logger.Warn("the stream of results is gone", "stream", h.Subjects.Streams().Results)
-		return true, nil
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		h.findResults(ctx)
+		return !h.queue.results.Load(), err // if the stream is gone, whoever listened has heard it
 	}
 	if !first(err) {
 		return false, err

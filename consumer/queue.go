@@ -37,6 +37,8 @@ func (m QueueMode) check() error {
 const (
 	// bindTimeout bounds each question about the queue.
 	bindTimeout = 5 * time.Second
+	// lessOften is how many times longer the hive waits where it may not ask.
+	lessOften = 30
 	// afterTrouble is how long the hive waits when the queue broke off, before it asks for jobs again.
 	afterTrouble = time.Second
 	// betweenTurns is how long the queue leaves the line to the requests once it had its turn and there was no job: each turn
@@ -53,8 +55,10 @@ const (
 // queue is the hive's side of the work queue.
 type queue struct {
 	src     atomic.Pointer[source] // where jobs come from; nil while they do not
-	results atomic.Bool            // whether the stream of results answers
+	results atomic.Bool            // whether there is a stream of results, as far as is known
 	trouble string                 // what was said last; the pulling goroutine alone uses it
+
+	saidAlone atomic.Bool // that there is none
 
 	mu      sync.Mutex
 	stop    context.CancelFunc // nil until jobs are pulled
@@ -108,6 +112,10 @@ func (h *hive) serveQueue(ctx, jobs context.Context) {
 	made := h.nc.StatusChanged(nats.CONNECTED)
 	defer h.nc.RemoveStatusListener(made)
 	for ctx.Err() == nil {
+		if !h.nc.IsConnected() {
+			wait(ctx, h.QueueLook, made)
+			continue
+		}
 		pause := h.QueueLook
 		src, err := h.bind(ctx)
 		if err == nil {
@@ -120,7 +128,10 @@ func (h *hive) serveQueue(ctx, jobs context.Context) {
 		if errors.Is(err, errReconnected) {
 			continue
 		}
-		h.unbound(err)
+		if errors.Is(err, errDenied) {
+			pause *= lessOften
+		}
+		h.unbound(err, pause)
 		wait(ctx, pause, made)
 	}
 }
@@ -146,9 +157,8 @@ func (h *hive) bound(src *source) {
 }
 
 // unbound says why no jobs come from the queue, unless that is known.
-func (h *hive) unbound(err error) {
+func (h *hive) unbound(err error, pause time.Duration) {
 	had := h.queue.src.Swap(nil) != nil
-	h.queue.results.Store(false)
 	text := err.Error()
 	if !had && text == h.queue.trouble {
 		return
@@ -158,7 +168,7 @@ func (h *hive) unbound(err error) {
 	if had || h.Queue == QueueRequired || !errors.Is(err, errNoQueue) {
 		log = h.Logger.Warn
 	}
-	log("hive takes requests only", "err", err, "next_look", h.QueueLook)
+	log("hive takes requests only", "err", err, "next_look", pause)
 }
 
 // pullJobs takes one slot after the other and pulls a job into each, until ctx ends, which is no error, or the queue breaks off.

@@ -187,7 +187,9 @@ func TestAFailureForGoodIsAResult(t *testing.T) {
 func TestAPanicIsAResultOfAQueuedJob(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, natstest.Server(t).URL())
-	f.keeper(spawnFunc(func(context.Context, messages.Job, func(messages.Event), func()) (messages.Result, error) { panic("at the disco") }), consumer.Config{})
+	f.keeper(spawnFunc(func(context.Context, messages.Job, func(messages.Event), func()) (messages.Result, error) {
+		panic("at the disco")
+	}), consumer.Config{})
 	f.queue("job-1", llama)
 	require.Equal(t, messages.Internal, f.failure("job-1").Code)
 	f.awaitEmpty()

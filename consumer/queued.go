@@ -97,8 +97,13 @@ func (h *hive) recall(ctx context.Context, t *task, refused error) bool {
 		return refused == nil && t.named && h.recallRequest(ctx, t)
 	}
 	before, err := h.lookUp(ctx, t.job.JobID)
+	if errors.Is(err, nats.ErrNoResponders) {
+		if h.findResults(ctx); !h.queue.results.Load() {
+			return false
+		}
+	}
 	if err != nil {
-		h.retry(ctx, t, passing("whether job %s was done before cannot be known now: %w", t.job.JobID, err))
+		h.refuse(ctx, t, passing("whether job %s was done before cannot be known now: %w", t.job.JobID, err))
 		return true
 	}
 	if t.before = before; !before.final() {
