@@ -58,22 +58,34 @@ func (h *hive) findResults(ctx context.Context) {
 		}
 		return
 	}
-	if !errors.Is(err, nats.ErrNoResponders) {
-		return
+	if errors.Is(err, nats.ErrNoResponders) {
+		err = h.whyNoResults(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	found, err := h.js.Stream(ctx, h.Subjects.Streams().Results)
-	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound):
-	case err == nil && !found.CachedInfo().Config.AllowDirect:
-		err = errors.New("it does not allow direct get")
-	default:
+	if ctx.Err() != nil || h.queue.results.Load() && !errors.Is(err, errNoResults) {
 		return
 	}
 	if h.queue.results.Swap(false) || !h.queue.saidAlone.Swap(true) {
 		h.Logger.Warn("without the stream of results a job is remembered by this machine alone", "stream", h.Subjects.Streams().Results, "err", err)
 	}
+}
+
+// errNoResults is why there is no stream of results for sure.
+var errNoResults = errors.New("there is no such stream that can be asked")
+
+// whyNoResults says why nobody answers for the stream of results.
+func (h *hive) whyNoResults(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	found, err := h.js.Stream(ctx, h.Subjects.Streams().Results)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return fmt.Errorf("%w: make it with rbee streams apply", errNoResults)
+	case err == nil && !found.CachedInfo().Config.AllowDirect:
+		return fmt.Errorf("%w: it does not allow direct get", errNoResults)
+	case err == nil:
+		return nats.ErrNoResponders
+	}
+	return err
 }
 
 // lookUp asks the stream of results for the outcome of a job of this hive.

@@ -179,7 +179,11 @@ func (h *hive) pullJobs(ctx, jobs context.Context, src *source, made <-chan nats
 			h.handBack(src, msg)
 		}
 	}()
-	for ctx.Err() == nil {
+	for looked := time.Now(); ctx.Err() == nil; {
+		if !h.queue.results.Load() && time.Since(looked) > h.QueueLook {
+			h.findResults(ctx)
+			looked = time.Now()
+		}
 		place, err := h.awaitTurn(ctx)
 		if errors.Is(err, errCrowded) {
 			wait(ctx, betweenTurns, nil)

@@ -89,7 +89,9 @@ func (f *fleet) result(id string) *jetstream.RawStreamMsg {
 	var msg *jetstream.RawStreamMsg
 	require.Eventually(f.tb, func() (found bool) {
 		var err error
-		msg, err = results.GetLastMsgForSubject(f.tb.Context(), "rbee.v1.result.gpu-1."+id)
+		ctx, cancel := context.WithTimeout(f.tb.Context(), time.Second)
+		defer cancel()
+		msg, err = results.GetLastMsgForSubject(ctx, "rbee.v1.result.gpu-1."+id)
 		return err == nil
 	}, patience, time.Millisecond)
 	return msg
@@ -112,10 +114,16 @@ func (f *fleet) failure(id string) *messages.Error {
 	return failure
 }
 
-func (f *fleet) stream(name string) jetstream.Stream {
+// stream asks again when it is not answered: a server that has just started answers some questions to nobody.
+func (f *fleet) stream(name string) (s jetstream.Stream) {
 	f.tb.Helper()
-	s, err := f.js.Stream(f.tb.Context(), name)
-	require.NoError(f.tb, err)
+	require.Eventually(f.tb, func() bool {
+		ctx, cancel := context.WithTimeout(f.tb.Context(), time.Second)
+		defer cancel()
+		var err error
+		s, err = f.js.Stream(ctx, name)
+		return err == nil
+	}, patience, time.Millisecond)
 	return s
 }
 
