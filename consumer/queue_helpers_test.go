@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/consumer"
@@ -65,8 +66,10 @@ func (f *fleet) makeStreams() {
 		{Name: s.Narration, Subjects: []string{s.NarrationSubjects()}, MaxAge: 72 * time.Hour, MaxBytes: 64 << 20},
 		{Name: s.Dead, Subjects: s.DeadSubjects(), MaxAge: 7 * 24 * time.Hour},
 	} {
-		_, err := f.js.CreateStream(f.tb.Context(), cfg)
-		require.NoError(f.tb, err, cfg.Name)
+		require.EventuallyWithT(f.tb, func(c *assert.CollectT) { // the files of a stream that was just deleted may be there for a moment
+			_, err := f.js.CreateStream(f.tb.Context(), cfg)
+			require.NoError(c, err, cfg.Name)
+		}, patience, 5*time.Millisecond)
 	}
 }
 

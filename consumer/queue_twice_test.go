@@ -149,7 +149,6 @@ func TestARefusalIsNoOutcome(t *testing.T) {
 func TestARequestForAJobThatOnlyTheStreamKnowsStartsNothing(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, natstest.Server(t).URL())
-	f.keeper(spawned, consumer.Config{}).stop(t)
 	first := f.keeper(spawned, consumer.Config{})
 	before := resultFrom(t, ask(t, f.nc, "gpu-1", jobFor("job-1")))
 	f.success("job-1")
@@ -184,7 +183,7 @@ func TestARequestThatStartedNothingIsTriedAgain(t *testing.T) {
 	spawner, calls := failing(messages.Errorf(messages.WorkerNotInstalled, "install it"))
 	f.keeper(spawner, consumer.Config{})
 	require.Equal(t, messages.WorkerNotInstalled, failureOf(t, ask(t, f.nc, "gpu-1", jobFor("job-1"))).Err.Code)
-	f.failure("job-1")
+	f.result("job-1")
 	resultFrom(t, ask(t, f.nc, "gpu-1", jobFor("job-1")))
 	require.EqualValues(t, 2, calls.Load())
 }
