@@ -1,11 +1,14 @@
 package consumer
 
 import (
+	"context"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rbee-keeper/hive/messages"
 )
@@ -14,21 +17,21 @@ import (
 const maxHeader = 512
 
 // answerResult answers t with its result.
-func (h *hive) answerResult(t *task, r messages.Result) {
+func (h *hive) answerResult(ctx context.Context, t *task, r messages.Result) {
 	data, err := r.Encode()
 	if err != nil {
-		h.answerFailure(t, messages.AsError(err))
+		h.answerFailure(ctx, t, messages.AsError(err))
 		return
 	}
 	header := h.header(t)
 	if r.Replayed {
 		header[messages.HeaderReplayed] = []string{"true"}
 	}
-	h.answer(t, header, data)
+	h.answer(ctx, t, header, data)
 }
 
 // answerFailure answers t with its failure. An error too long for the server is cut as [shorten] cuts it.
-func (h *hive) answerFailure(t *task, e *messages.Error) {
+func (h *hive) answerFailure(ctx context.Context, t *task, e *messages.Error) {
 	header := h.header(t)
 	header[messages.HeaderError] = []string{clip(messages.OneLine(e.Message), maxHeader)}
 	header[messages.HeaderErrorCode] = []string{strconv.Itoa(e.Code.Status())}
@@ -41,15 +44,25 @@ func (h *hive) answerFailure(t *task, e *messages.Error) {
 		h.Logger.Error("answer not encoded", "job", t.job.JobID, "err", err)
 		return
 	}
-	h.answer(t, header, data)
+	h.answer(ctx, t, header, data)
 }
 
 // answer publishes the outcome of t where observers find it, then where its caller waits. All of the job's events went
 // out before on the same connection, so a reader of both sees them first.
-func (h *hive) answer(t *task, header nats.Header, data []byte) {
+func (h *hive) answer(ctx context.Context, t *task, header nats.Header, data []byte) {
 	t.ended = true
-	if t.story != nil {
-		h.publish(t, &nats.Msg{Subject: h.Subjects.Result(h.HiveID, t.job.JobID), Header: header, Data: data})
+	result := &nats.Msg{Subject: h.Subjects.Result(h.HiveID, t.job.JobID), Header: header, Data: data}
+	switch {
+	case t.queued != nil:
+		h.deliver(ctx, t, result)
+		return
+	case t.story == nil:
+	case h.queue.results.Load(): // where the first outcome that is final stays
+		result.Header = maps.Clone(header)
+		result.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(t.before.expect(), 10)}
+		h.publish(t, result)
+	default:
+		h.publish(t, result)
 	}
 	if t.reply != "" {
 		h.publish(t, &nats.Msg{Subject: t.reply, Header: header, Data: data})

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/consumer"
@@ -36,6 +38,75 @@ var sixSteps = spawnFunc(func(_ context.Context, job messages.Job, emit func(mes
 	return resultOf(job), nil
 })
 
+// BenchmarkQueuedJob measures a queued job with a Spawner that starts nothing, from its publication to its result, beside a round trip
+// over a work queue: published, acknowledged by the stream, pulled, answered, acknowledged. One of each in turn, so that both see
+// the same machine; the ratio is of their medians.
+func BenchmarkQueuedJob(b *testing.B) {
+	f := newFleet(b, natstest.Server(b).URL())
+	f.keeper(sixSteps, consumer.Config{})
+	_, err := f.js.CreateStream(b.Context(), jetstream.StreamConfig{Name: "FLOOR", Subjects: []string{"floor.>"}, Retention: jetstream.WorkQueuePolicy})
+	require.NoError(b, err)
+	echoQueue(b, f.url)
+	results, err := f.nc.SubscribeSync("rbee.v1.result.gpu-1.*")
+	require.NoError(b, err)
+	echoes, err := f.nc.SubscribeSync("echo.*")
+	require.NoError(b, err)
+
+	var queued, floor []time.Duration
+	n := 0
+	roundTrip := func(subject string, answers *nats.Subscription) time.Duration {
+		n++
+		began := time.Now()
+		_, err := f.js.Publish(b.Context(), fmt.Sprintf("%s.job-%d", subject, n), []byte(llamaQueued))
+		require.NoError(b, err)
+		_, err = answers.NextMsg(patience)
+		require.NoError(b, err)
+		return time.Since(began)
+	}
+	for b.Loop() {
+		floor = append(floor, roundTrip("floor", echoes))
+		queued = append(queued, roundTrip("rbee.v1.job.gpu-1.worker_spawn", results))
+	}
+	slices.Sort(queued)
+	slices.Sort(floor)
+	middle := len(queued) / 2
+	b.ReportMetric(float64(queued[middle].Microseconds()), "queued-p50-µs")
+	b.ReportMetric(float64(floor[middle].Microseconds()), "floor-p50-µs")
+	b.ReportMetric(float64(queued[middle])/float64(floor[middle]), "ratio")
+}
+
+// echoQueue answers each message of the stream FLOOR, one after the other.
+func echoQueue(b *testing.B, url string) {
+	b.Helper()
+	nc := dial(b, url)
+	js, err := jetstream.New(nc)
+	require.NoError(b, err)
+	c, err := js.CreateConsumer(b.Context(), "FLOOR", jetstream.ConsumerConfig{Durable: "floor", AckPolicy: jetstream.AckExplicitPolicy})
+	require.NoError(b, err)
+	msgs, err := c.Messages(jetstream.PullMaxMessages(1))
+	require.NoError(b, err)
+	b.Cleanup(msgs.Stop)
+	go func() {
+		for {
+			msg, err := msgs.Next()
+			if err != nil {
+				return
+			}
+			_ = nc.Publish("echo.1", msg.Data())
+			_ = msg.DoubleAck(context.Background())
+		}
+	}()
+}
+
+// BenchmarkRememberedJob is BenchmarkJob where the stream of results is asked, before each job that names itself, whether it
+// ran before.
+func BenchmarkRememberedJob(b *testing.B) {
+	f := newFleet(b, natstest.Server(b).URL())
+	f.keeper(sixSteps, consumer.Config{})
+	b.Run("sequential", func(b *testing.B) { requests(b, f.nc, 1) })
+	b.Run("8 at once", func(b *testing.B) { requests(b, f.nc, 8) })
+}
+
 // BenchmarkJob measures what the hive and the server add to a spawn: a request, six steps, the last event, the result, the
 // reply. Its floor is BenchmarkRoundTrip: a request and a reply.
 func BenchmarkJob(b *testing.B) {
@@ -60,8 +131,9 @@ func BenchmarkRoundTrip(b *testing.B) {
 func requests(b *testing.B, client *nats.Conn, atOnce int) {
 	b.ReportAllocs()
 	var n atomic.Int64
+	run := messages.NewJobID() // so that no job comes twice
 	job := func() error {
-		data := fmt.Appendf(nil, `{"operation":"worker_spawn","job_id":"job-%d","model":"meta-llama/Llama-3-8b","device":"cpu"}`, n.Add(1))
+		data := fmt.Appendf(nil, `{"operation":"worker_spawn","job_id":"%s-%d","model":"meta-llama/Llama-3-8b","device":"cpu"}`, run, n.Add(1))
 		_, err := client.Request("rbee.v1.hive.gpu-1.worker_spawn", data, 10*time.Second)
 		return err
 	}

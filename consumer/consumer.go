@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rbee-keeper/hive/messages"
 )
@@ -55,6 +56,10 @@ type Config struct {
 	// DrainTimeout is how long the jobs in flight may take to finish once the hive stops; 0 means 30 seconds, less means
 	// no time at all. Past it their context is cancelled.
 	DrainTimeout time.Duration
+	// Queue says whether the hive takes the jobs of the work queue, too; empty means [QueueOff].
+	Queue QueueMode
+	// QueueLook is how long the hive waits until it looks again for a queue that is not there; 0 means 10 seconds.
+	QueueLook time.Duration
 	// Machine tells which devices jobs can name on this machine, and how many workers run; nil means that only the processor
 	// is known. It is asked for each hive_status.
 	Machine func() (devices []string, workers int)
@@ -69,6 +74,12 @@ type Config struct {
 func (cfg Config) withDefaults() (Config, error) {
 	if err := messages.CheckID(cfg.HiveID); err != nil {
 		return Config{}, fmt.Errorf("hive id: %w", err)
+	}
+	if err := cfg.Queue.check(); err != nil {
+		return Config{}, err
+	}
+	if cfg.QueueLook <= 0 {
+		cfg.QueueLook = 10 * time.Second
 	}
 	if cfg.Version == "" {
 		cfg.Version = "dev"
@@ -104,14 +115,21 @@ func (cfg Config) withDefaults() (Config, error) {
 // cfg.DrainTimeout, and to flush what was said. Everything that Run started has ended when it returns, except a Spawn that
 // goes on after its context ended: that is an error.
 //
-// Run returns an error if cfg is not valid, if the server denies the hive its jobs, or once nc is closed for good: no job
-// can arrive any more and the process should end. The caller owns nc, sets its handlers before Run, and closes it after.
+// Of the work queue, if cfg.Queue asks for it, jobs are pulled one by one, each into a slot that was free before; so a hive that is
+// busy leaves them to its other processes. They run as requests do, and their outcome is in the stream of results before they
+// leave the queue. To drain is to pull no more of them; one that was pulled and has not begun goes back.
+//
+// Run returns an error if cfg is not valid, if the server denies the hive its jobs, if there is no queue and cfg requires one, or
+// once nc is closed for good: no job can arrive any more and the process should end. The caller owns nc, sets its handlers before Run, and closes it after.
 func Run(ctx context.Context, nc *nats.Conn, spawner Spawner, cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
 	}
 	h := newHive(nc, spawner, cfg)
+	if h.js, err = jetstream.New(nc); err != nil {
+		return err
+	}
 	status := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer nc.RemoveStatusListener(status)
 	if err := h.flush(ctx, status); err != nil {
@@ -130,20 +148,24 @@ func Run(ctx context.Context, nc *nats.Conn, spawner Spawner, cfg Config) error 
 	if err != nil {
 		return err
 	}
-	err = h.serveUntilEnd(ctx, status)
+	err = h.serveUntilEnd(ctx, jobs, status)
 	return errors.Join(unlessDone(ctx, err), h.drain(ctx, interrupt, svc))
 }
 
 // serveUntilEnd says that the hive is ready and returns when it must stop, with the reason.
-func (h *hive) serveUntilEnd(ctx context.Context, status <-chan nats.Status) error {
+func (h *hive) serveUntilEnd(ctx, jobs context.Context, status <-chan nats.Status) error {
 	if err := h.flush(ctx, status); err != nil {
 		return err
 	}
 	if err := h.denied(); err != nil {
 		return err
 	}
+	if err := h.openQueue(ctx); err != nil {
+		return err
+	}
 	h.sayStarted()
 	h.Ready()
+	h.startQueue(jobs)
 	return h.awaitEnd(ctx, status)
 }
 
@@ -160,6 +182,8 @@ type hive struct {
 	Config
 
 	nc       *nats.Conn
+	js       jetstream.JetStream
+	queue    queue
 	spawner  Spawner
 	line     *line
 	narrator *Narrator

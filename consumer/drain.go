@@ -77,15 +77,17 @@ func (h *hive) awaitEnd(ctx context.Context, status <-chan nats.Status) error {
 	}
 }
 
-// drain refuses the jobs in line and all new ones, lets those in flight finish, and leaves. The jobs in flight when
+// drain refuses the jobs in line and all new ones, pulls no more of the queue, lets those in flight finish, and leaves. The jobs in flight when
 // DrainTimeout has passed are interrupted; it is an error if one goes on after that.
 func (h *hive) drain(ctx context.Context, interrupt context.CancelCauseFunc, svc micro.Service) error {
 	inFlight := h.line.close()
+	h.quitQueue()
 	if h.started {
 		h.sayDraining(inFlight)
 	}
 	h.line.clear()
 	err := h.finish(interrupt)
+	h.queue.pulling.Wait()
 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()

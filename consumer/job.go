@@ -20,7 +20,12 @@ type task struct {
 	reply   string // where the caller waits; empty if nobody does
 	story   *story // nil for an operation that is none: it has no effect and is only answered
 	place   *place // nil if the job was refused before it came to the line
+	named   bool   // whoever asked named the job
 	ended   bool   // the answer is on its way
+
+	queued    *delivery // nil if the job came as a request
+	exhausted string    // of a queued job: why it is given up, although it might succeed later
+	before    outcome   // what the stream of results held of the job when it began
 }
 
 // deletes reports whether t is to end a worker, not to start one.
@@ -35,7 +40,8 @@ func (h *hive) accept(ctx context.Context, req micro.Request) {
 		return
 	}
 	t := &task{reply: req.Reply(), arrived: time.Now()}
-	err := h.read(t, req, op)
+	err := h.read(t, req.Data(), op)
+	t.named = t.job.JobID != ""
 	h.identify(t, op, err)
 	if err == nil {
 		t.place, err = h.join(t)
@@ -52,13 +58,13 @@ func (h *hive) join(t *task) (*place, error) {
 }
 
 // read decodes the job of t and checks that it is for this hive.
-func (h *hive) read(t *task, req micro.Request, op messages.Operation) (err error) {
+func (h *hive) read(t *task, data []byte, op messages.Operation) (err error) {
 	defer h.recovered(t.job, &err)
 	if op == messages.WorkerDelete {
-		t.del, err = messages.DecodeDelete(req.Data(), op)
+		t.del, err = messages.DecodeDelete(data, op)
 		t.job = messages.Job{JobID: t.del.JobID, HiveID: t.del.HiveID, WorkerID: t.del.WorkerID, Deadline: t.del.Deadline}
 	} else {
-		t.job, err = messages.DecodeJob(req.Data(), op)
+		t.job, err = messages.DecodeJob(data, op)
 	}
 	if err == nil {
 		err = h.isOurs(t.job.HiveID)
@@ -93,17 +99,24 @@ func (h *hive) identify(t *task, op messages.Operation, refused error) {
 //
 //	serve
 //	├── turn        in line until a slot is free; the deadline is kept
+//	├── recall      the outcome that the stream of results has of it, if there is one
 //	├── run         the Spawner's work, its panics recovered
 //	├── end story   worker_spawn_complete or worker_spawn_failed; of a delete, worker_delete_complete or _failed
-//	└── answer      on the result's subject, then to the caller
+//	└── answer      on the result's subject, then to the caller or, of a queued job, to the queue
 func (h *hive) serve(ctx context.Context, t *task, refused error) {
 	defer t.place.end()
-	defer h.lastResort(t)
+	defer h.lastResort(ctx, t)
 	if refused == nil {
 		refused = t.turn()
 	}
+	if h.recall(ctx, t, refused) {
+		return
+	}
+	if errors.Is(refused, errLate) && t.queued != nil && h.knows(ctx, t) {
+		refused = nil // it came in time, and again because the hive was killed: its answer is what became of it
+	}
 	if refused != nil {
-		h.refuse(t, h.refusal(t.job, refused))
+		h.refuse(ctx, t, h.refusal(t.job, refused))
 		return
 	}
 	h.Logger.Debug("job starts", "job", t.job.JobID, "worker", t.job.WorkerID, "device", t.job.Device)
@@ -114,15 +127,19 @@ func (h *hive) serve(ctx context.Context, t *task, refused error) {
 	result, err := h.spawn(ctx, t)
 	t.place.release()
 	if err != nil {
-		h.fail(t, messages.AsError(err))
+		h.fail(ctx, t, messages.AsError(err))
 		return
 	}
-	h.complete(t, result)
+	h.complete(ctx, t, result)
 }
 
 // turn returns nil when it is the job's turn to start.
 func (t *task) turn() error {
-	if err := t.place.wait(t.job.Deadline); err != nil {
+	until := t.job.Deadline
+	if t.queued != nil {
+		until = time.Time{} // it is the next in line, and needs its place even when it is late
+	}
+	if err := t.place.wait(until); err != nil {
 		return err
 	}
 	if deadline := t.job.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) {
@@ -145,19 +162,20 @@ func (h *hive) spawn(ctx context.Context, t *task) (result messages.Result, err 
 
 // serveDelete has the Spawner end the worker of t, and tells and answers the outcome.
 func (h *hive) serveDelete(ctx context.Context, t *task) {
+	t.place.release() // who ends a worker makes room
 	deleted, err := h.del(ctx, t)
 	if err != nil {
-		h.fail(t, messages.AsError(err))
+		h.fail(ctx, t, messages.AsError(err))
 		return
 	}
 	h.counts.succeeded.Add(1)
 	t.story.deleted(deleted)
 	data, err := deleted.Encode()
 	if err != nil {
-		h.answerFailure(t, messages.AsError(err))
+		h.answerFailure(ctx, t, messages.AsError(err))
 		return
 	}
-	h.answer(t, h.header(t), data)
+	h.answer(ctx, t, h.header(t), data)
 	h.Logger.Info("worker deleted", "job", deleted.JobID, "worker", deleted.WorkerID, "pid", deleted.PID, "signal", deleted.Signal,
 		"processes", deleted.Processes, "took", time.Since(t.arrived))
 }
@@ -193,7 +211,7 @@ func (h *hive) recovered(job messages.Job, err *error) {
 
 // lastResort answers a job whose handling itself panicked, as far as that still can be done, so that one job never ends the
 // hive. It must be deferred itself.
-func (h *hive) lastResort(t *task) {
+func (h *hive) lastResort(ctx context.Context, t *task) {
 	v := recover()
 	if v == nil {
 		return
@@ -203,23 +221,26 @@ func (h *hive) lastResort(t *task) {
 		return
 	}
 	defer func() { _ = recover() }() // what panicked once may do so again
-	h.fail(t, messages.Errorf(messages.Internal, "the hive panicked: %v", v))
+	h.fail(ctx, t, messages.Errorf(messages.Internal, "the hive panicked: %v", v))
 }
 
 // complete tells and answers that the worker runs.
-func (h *hive) complete(t *task, r messages.Result) {
+func (h *hive) complete(ctx context.Context, t *task, r messages.Result) {
 	h.counts.succeeded.Add(1)
 	took := time.Since(t.arrived)
 	t.story.complete(r, took)
-	h.answerResult(t, r)
+	h.answerResult(ctx, t, r)
 	h.Logger.Info("worker spawned", "job", r.JobID, "worker", r.WorkerID, "device", r.Device, "pid", r.PID, "port", r.Port,
 		"replayed", r.Replayed, "took", took)
 }
 
 // fail tells and answers that the Spawner tried and could not.
-func (h *hive) fail(t *task, e *messages.Error) {
+func (h *hive) fail(ctx context.Context, t *task, e *messages.Error) {
+	if h.retry(ctx, t, e) {
+		return
+	}
 	h.counts.failed.Add(1)
-	took := h.conclude(t, e)
+	took := h.conclude(ctx, t, e)
 	log := h.Logger.Info
 	if e.Code == messages.Internal {
 		log = h.Logger.Error // a person should look
@@ -228,18 +249,21 @@ func (h *hive) fail(t *task, e *messages.Error) {
 }
 
 // refuse tells and answers that the job never came to the Spawner.
-func (h *hive) refuse(t *task, e *messages.Error) {
+func (h *hive) refuse(ctx context.Context, t *task, e *messages.Error) {
+	if h.retry(ctx, t, e) {
+		return
+	}
 	h.counts.refused.Add(1)
-	took := h.conclude(t, e)
+	took := h.conclude(ctx, t, e)
 	h.Logger.Info("job refused", "job", t.job.JobID, "worker", t.job.WorkerID, "device", t.job.Device, "err", e, "took", took)
 }
 
 // conclude tells and answers e and returns how long t took.
-func (h *hive) conclude(t *task, e *messages.Error) time.Duration {
+func (h *hive) conclude(ctx context.Context, t *task, e *messages.Error) time.Duration {
 	took := time.Since(t.arrived)
 	if t.story != nil {
 		t.story.fail(e, took, h.maxPayload())
 	}
-	h.answerFailure(t, e)
+	h.answerFailure(ctx, t, e)
 	return took
 }

@@ -26,6 +26,8 @@ type line struct {
 	mu         sync.Mutex
 	free       int       // slots that nobody holds; 0 while somebody waits
 	waiting    list.List // of *place, the longest waiting one in front
+	standing   int       // how many of those that wait are no jobs but places for one that is still to be pulled
+	lent       *place    // the place that holds a slot to pull a job into; nil if none does
 	maxWaiting int
 	inFlight   int // jobs that got a slot and have not ended; they may have given it back
 	closed     bool
@@ -40,9 +42,12 @@ type place struct {
 	inLine *list.Element // nil once the job has its slot or left the line
 	slot   bool          // the job holds a slot
 	flies  bool          // the job is in flight
+	lent   bool          // there is no job yet: it is still to be pulled
 
 	turn    chan struct{} // closed when the place leaves the line with verdict set; nil if the job never had to wait
 	verdict error
+
+	recalled chan struct{} // of a lent place: closed when its slot was taken away again
 }
 
 func newLine(slots, maxWaiting int) *line {
@@ -62,7 +67,10 @@ func (l *line) join() (*place, error) {
 	case l.free > 0:
 		l.free--
 		l.give(p)
-	case l.waiting.Len() < l.maxWaiting:
+	case l.lent != nil && l.waiting.Len() == 0:
+		l.recall()
+		l.give(p)
+	case l.waiting.Len()-l.standing < l.maxWaiting:
 		p.turn = make(chan struct{})
 		p.inLine = l.waiting.PushBack(p)
 	default:
@@ -88,9 +96,18 @@ func (l *line) pass() (*place, error) {
 
 // give hands a slot to p.
 func (l *line) give(p *place) {
-	p.slot, p.flies = true, true
-	l.inFlight++
+	p.slot = true
+	if p.lent {
+		l.lent = p
+	} else {
+		l.fly(p)
+	}
 	l.leave(p, nil)
+}
+
+func (l *line) fly(p *place) {
+	p.flies = true
+	l.inFlight++
 }
 
 // leave takes p out of the line, if it stands there, with the verdict that its job waits for.
@@ -99,6 +116,9 @@ func (l *line) leave(p *place, verdict error) {
 		return
 	}
 	l.waiting.Remove(p.inLine)
+	if p.lent {
+		l.standing--
+	}
 	p.inLine, p.verdict = nil, verdict
 	close(p.turn)
 }
@@ -109,6 +129,9 @@ func (l *line) close() int {
 	defer l.mu.Unlock()
 	if !l.closed {
 		l.closed = true
+		if l.lent != nil {
+			l.recall()
+		}
 		if l.inFlight == 0 {
 			close(l.idle)
 		}
@@ -129,7 +152,7 @@ func (l *line) clear() {
 func (l *line) load() (running, waiting int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.inFlight, l.waiting.Len()
+	return l.inFlight, l.waiting.Len() - l.standing
 }
 
 // wait returns nil when the job has its slot, errClosed when the line closed, or errLate when deadline passed first. A

@@ -215,6 +215,6 @@ func (h *hive) status(_ context.Context, data []byte, _ int) ([]byte, error) {
 	devices, workers := h.Machine()
 	return messages.HiveInfo{
 		HiveID: h.HiveID, Version: h.Version, Platform: platform, Devices: devices, Workers: workers,
-		JobsRunning: running, JobsWaiting: waiting, StartedAt: h.began.UTC(),
+		JobsRunning: running, JobsWaiting: waiting, Queue: h.queue.name(), StartedAt: h.began.UTC(),
 	}.Encode()
 }

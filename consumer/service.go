@@ -36,6 +36,9 @@ type stats struct {
 	Succeeded int64 `json:"succeeded"` // jobs that did what they were for
 	Failed    int64 `json:"failed"`    // jobs that were tried
 	Refused   int64 `json:"refused"`   // jobs that were not: invalid, late, too many, or while draining
+
+	Queue   string `json:"queue,omitempty"`   // the stream that queued jobs come from; empty if none do
+	Results string `json:"results,omitempty"` // the stream that remembers their outcomes; empty if none does
 }
 
 // subscribe makes the hive discoverable and takes its requests. The jobs run under ctx.
@@ -94,7 +97,12 @@ func (h *hive) denied() error {
 
 func (h *hive) stats() stats {
 	running, waiting := h.line.load()
+	results := ""
+	if h.queue.results.Load() {
+		results = h.Subjects.Streams().Results
+	}
 	return stats{
+		Queue: h.queue.name(), Results: results,
 		Running: running, Waiting: waiting, Succeeded: h.counts.succeeded.Load(), Failed: h.counts.failed.Load(),
 		Refused: h.counts.refused.Load(),
 	}

@@ -82,6 +82,20 @@ func (s *story) end(e messages.Event) {
 	s.publish()
 }
 
+// retry ends the story of an attempt whose job goes back into the queue for a while; the job goes on.
+func (s *story) retry(e *messages.Error, pause time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hold(messages.Event{
+		Action: messages.ActionRetry, Level: messages.LevelWarn,
+		Human:  fmt.Sprintf("Job '%s' goes back into the queue for %s (attempt %d): %s", s.job, pause.Round(time.Millisecond), s.attempt, messages.OneLine(e.Error())),
+		Fields: messages.Fields{Error: &messages.Error{Code: e.Code, Message: clip(e.Message, maxHeader), Retryable: true}},
+	})
+	s.ended = true
+	s.courier.dismiss(s)
+	s.publish()
+}
+
 // hold numbers e and puts it behind those held. One that cannot travel is dropped and leaves no gap.
 func (s *story) hold(e messages.Event) {
 	s.attempt = max(s.attempt, e.Attempt)

@@ -41,6 +41,9 @@ const (
 	ActionDeleteComplete Action = "worker_delete_complete"
 	// ActionDeleteFailed is the last event of a job that did not delete its worker.
 	ActionDeleteFailed Action = "worker_delete_failed"
+	// ActionRetry is the last event of an attempt at a queued job that failed for now: the job itself goes on, and another attempt
+	// tells its own story.
+	ActionRetry Action = "job_retry"
 	// ActionExited tells that a worker's process ended, however long after its job.
 	ActionExited Action = "worker_exited"
 
@@ -83,8 +86,9 @@ type Event struct {
 	JobID string `json:"job_id,omitempty" jsonschema:"the job that the event belongs to; absent outside any job"`
 	// WorkerID is the worker that the event is about; empty if it is about none.
 	WorkerID string `json:"worker_id,omitempty" jsonschema:"the worker that the event is about"`
-	// Attempt is 2 where an earlier answer is replayed and 1 in any other story; 0 on an event outside any job.
-	Attempt int `json:"attempt" jsonschema:"2 where an earlier answer is replayed, else 1; 0 outside any job"`
+	// Attempt is 2 where an earlier answer is replayed and 1 in any other story, of a queued job the number of the delivery
+	// where that is more; 0 on an event outside any job.
+	Attempt int `json:"attempt" jsonschema:"2 where an earlier answer is replayed, else 1; of a queued job the number of the delivery if that is more; 0 outside any job"`
 	// Terminal marks the last event of a story.
 	Terminal bool `json:"terminal" jsonschema:"true on the last event of a story"`
 	// Human is the event in one line for a person.

@@ -24,7 +24,7 @@ func serveCommand(version string) *cobra.Command {
 		Use:   "serve",
 		Short: "Take jobs and start workers until told to stop",
 		Long: `serve takes the jobs of this machine's hive until SIGTERM or SIGINT. It waits for NATS when NATS is away, and comes back
-by itself. Told to stop, it takes no more jobs, finishes those at work and ends; workers go on. Told twice, it ends at once.
+by itself. It takes requests, and the queued jobs of the work queue where there is one. Told to stop, it takes no more jobs, finishes those at work and ends; workers go on. Told twice, it ends at once.
 
 Once it takes jobs it prints one line on stdout and, below systemd, reports that it is ready.`,
 		Example: `  rbee-hive serve
@@ -92,7 +92,7 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 	defer notify.stop()
 	return consumer.Run(ctx, nc, workers, consumer.Config{
 		HiveID: s.hiveID, Subjects: subjects, Version: version, Logger: log,
-		MaxJobs: s.maxJobs, MaxWaiting: orNone(s.maxWaiting), DrainTimeout: orNone(s.drainTimeout),
+		MaxJobs: s.maxJobs, MaxWaiting: orNone(s.maxWaiting), DrainTimeout: orNone(s.drainTimeout), Queue: s.queue.QueueMode,
 		Machine: func() ([]string, int) { return spawner.Devices(), workers.Living() },
 		Ready: func() {
 			fmt.Fprintf(stdout, "rbee-hive %s ready: %s on %s\n", s.hiveID, subjects.Request(s.hiveID, messages.WorkerSpawn), nc.ConnectedUrlRedacted())

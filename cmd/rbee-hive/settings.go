@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/rbee-keeper/hive/consumer"
 	"github.com/rbee-keeper/hive/internal/cli"
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/messages"
@@ -46,6 +48,7 @@ type settings struct {
 	maxJobs      int // 0: four per core
 	maxWaiting   int
 	drainTimeout time.Duration
+	queue        queueMode
 
 	log *cli.Log
 }
@@ -56,7 +59,7 @@ var variables = map[string]string{
 	"log-dir": "RBEE_LOG_DIR", "work-dir": "RBEE_WORK_DIR", "port-range": "RBEE_PORT_RANGE", "watch": "RBEE_WATCH",
 	"stop-grace": "RBEE_STOP_GRACE", "log-size": "RBEE_LOG_SIZE", "keep-exited": "RBEE_KEEP_EXITED", "keep-for": "RBEE_KEEP_FOR",
 	"pass-env": "RBEE_PASS_ENV", "max-jobs": "RBEE_MAX_JOBS", "max-waiting": "RBEE_MAX_WAITING",
-	"drain-timeout": "RBEE_DRAIN_TIMEOUT",
+	"drain-timeout": "RBEE_DRAIN_TIMEOUT", "queue": "RBEE_QUEUE",
 }
 
 // addFlags adds every flag of the settings to cmd, with the defaults of this machine.
@@ -67,6 +70,8 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 		fs.IntVar(&s.maxJobs, "max-jobs", 0, "most jobs at work at once (default 4 per core)")
 		fs.IntVar(&s.maxWaiting, "max-waiting", 256, "most jobs that wait for one of those to end; past it a job is refused")
 		fs.DurationVar(&s.drainTimeout, "drain-timeout", 30*time.Second, "how long jobs may go on when the hive is told to stop")
+		s.queue.QueueMode = consumer.QueueAuto
+		fs.Var(&s.queue, "queue", "whether queued jobs are taken: auto, while their stream is there; off; or required, to fail without it")
 	})
 	cli.Section(cmd, "Workers", func(fs *pflag.FlagSet) {
 		fs.StringVar(&s.catalogDir, "catalog-dir", cacheDir(), "`directory` of installed workers")
@@ -178,6 +183,25 @@ func (p *portRange) Set(text string) error {
 
 // Type returns what --help shows for the value.
 func (p *portRange) Type() string { return "first-last" }
+
+// queueMode is the flag that says whether queued jobs are taken.
+type queueMode struct{ consumer.QueueMode }
+
+// Set reads one of the modes.
+func (q *queueMode) Set(text string) error {
+	mode := consumer.QueueMode(text)
+	if !slices.Contains(consumer.QueueModes, mode) {
+		return errors.New("want auto, off or required")
+	}
+	q.QueueMode = mode
+	return nil
+}
+
+// String returns the mode.
+func (q *queueMode) String() string { return string(q.QueueMode) }
+
+// Type returns what --help shows for the value.
+func (q *queueMode) Type() string { return "mode" }
 
 // hostLabel returns the first label of this machine's name, or "" if there is none.
 func hostLabel() string {

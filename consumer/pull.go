@@ -1,0 +1,145 @@
+package consumer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// pullExpires is how long the server keeps one pull; after it, the hive asks again.
+	pullExpires = 30 * time.Second
+	// pullHeartbeat is how often the server says meanwhile that it has not forgotten.
+	pullHeartbeat = 5 * time.Second
+	// pullAtOnce bounds how long the answer to a pull that does not wait may take.
+	pullAtOnce = 2 * time.Second
+	// collectTimeout bounds the round trip that ends a pull.
+	collectTimeout = 2 * time.Second
+)
+
+// What may go wrong with a pull while nothing is wrong with the job.
+var (
+	errSilent      = errors.New("the server says nothing more about the queue")
+	errReconnected = errors.New("the connection was made anew")
+)
+
+// puller asks for one job after the other. It is not the library's, because that cannot end a pull without losing sight of a
+// job that is on its way: it would come back only after the consumer's AckWait.
+type puller struct {
+	nc   *nats.Conn
+	src  *source
+	made <-chan nats.Status // reports when the connection was made anew
+
+	sub  *nats.Subscription // nil while nothing is asked for
+	msgs chan *nats.Msg
+}
+
+// pullRequest is what the server is asked.
+type pullRequest struct {
+	Batch     int           `json:"batch"`
+	NoWait    bool          `json:"no_wait,omitempty"`
+	Expires   time.Duration `json:"expires,omitempty"`
+	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
+}
+
+// next returns the next job: one that is there, if wait is false, else the first that comes within pullExpires; nil if there is
+// none, if ctx ends or if the slot is recalled. However it ends, nothing is on its way to this hive afterwards: what came
+// when it was too late is among jobs, of which there is one at most unless the server was silent.
+func (p *puller) next(ctx context.Context, recalled <-chan struct{}, wait bool) (jobs []*nats.Msg, err error) {
+	if err := p.ask(wait); err != nil {
+		return p.collect(), err
+	}
+	patience := 2 * pullHeartbeat
+	if !wait {
+		patience = pullAtOnce
+	}
+	silence := time.NewTimer(patience)
+	defer silence.Stop()
+	for {
+		select {
+		case msg := <-p.msgs:
+			if msg.Reply != "" {
+				return []*nats.Msg{msg}, nil
+			}
+			ended, err := statusOf(msg)
+			if err != nil {
+				return p.collect(), err
+			}
+			if ended {
+				return nil, nil
+			}
+			silence.Reset(patience)
+		case <-recalled:
+			return p.collect(), nil
+		case <-ctx.Done():
+			return p.collect(), nil
+		case <-p.made:
+			return p.collect(), errReconnected
+		case <-silence.C:
+			return p.collect(), errSilent
+		}
+	}
+}
+
+// ask sends a pull for one job.
+func (p *puller) ask(wait bool) error {
+	req := pullRequest{Batch: 1, NoWait: !wait}
+	if wait {
+		req.Expires, req.Heartbeat = pullExpires, pullHeartbeat
+	}
+	data, err := json.Marshal(req)
+	if err != nil {
+		return err
+	}
+	if p.sub == nil {
+		p.msgs = make(chan *nats.Msg, 64) // a job and what the server says of the pull; more never comes at once
+		if p.sub, err = p.nc.ChanSubscribe(p.nc.NewInbox(), p.msgs); err != nil {
+			return err
+		}
+	}
+	return p.nc.PublishRequest(p.src.next, p.sub.Subject, data)
+}
+
+// collect ends what was asked for and returns the jobs that came all the same: the server sends nothing to who does not listen,
+// and what it sent before is here when it has answered a ping behind the end of the subscription.
+func (p *puller) collect() (jobs []*nats.Msg) {
+	if p.sub == nil {
+		return nil
+	}
+	sub := p.sub
+	p.sub = nil
+	if sub.Drain() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	_ = p.nc.FlushWithContext(ctx) // if it fails, the connection did, and the server delivers again what is missing
+	for {
+		select {
+		case msg := <-p.msgs:
+			if msg.Reply != "" {
+				jobs = append(jobs, msg)
+			}
+		default:
+			return jobs
+		}
+	}
+}
+
+// statusOf reads what the server says of a pull instead of a job: that it goes on, that it ended with nothing, or why it cannot.
+func statusOf(msg *nats.Msg) (ended bool, err error) {
+	switch status := msg.Header.Get("Status"); status {
+	case "100": // a heartbeat
+		return false, nil
+	case "404", "408": // no messages; the time is over
+		return true, nil
+	case "503":
+		return false, nats.ErrNoResponders
+	default:
+		return false, fmt.Errorf("%s (%s)", msg.Header.Get("Description"), status)
+	}
+}
