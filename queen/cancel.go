@@ -1,6 +1,7 @@
 package queen
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,11 +55,12 @@ func (c *Client) Cancel(ctx context.Context, hive, id string) (QueuedJob, error)
 		return job, err
 	}
 	switch err := a.jobs.DeleteMsg(ctx, job.sequence); {
-	case gone(err): // it was taken, run and acknowledged meanwhile, or cancelled by somebody else
-		if job, err = a.job(ctx, job.HiveID, id); err != nil {
-			return job, err
+	case errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful): // it was run meanwhile, or cancelled by somebody else
+		now, lookErr := c.Job(ctx, job.HiveID, id)
+		if lookErr != nil || now.State == JobWaiting {
+			return job, fmt.Errorf("cancel job %s: %w", id, cmp.Or(lookErr, err))
 		}
-		return job, &TooLateError{Job: job}
+		return now, &TooLateError{Job: now}
 	case err != nil:
 		return job, fmt.Errorf("cancel job %s: %w", id, err)
 	}
@@ -75,14 +77,6 @@ func (c *Client) Cancel(ctx context.Context, hive, id string) (QueuedJob, error)
 	job.State, job.EndedAt = JobCancelled, time.Now().UTC()
 	c.trace(ctx, Receipt{HiveID: job.HiveID, JobID: job.JobID, Operation: job.Operation, Sequence: job.sequence}, messages.TraceCancelled, job.Job)
 	return job, nil
-}
-
-// gone reports whether a message could not be deleted because it is not there.
-func gone(err error) bool {
-	refusal, refused := errors.AsType[*jetstream.APIError](err)
-	const codeNoSuchMessage, codeNotDeleted = 10043, 10057
-	return errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) ||
-		refused && (refusal.ErrorCode == codeNoSuchMessage || refusal.ErrorCode == codeNotDeleted)
 }
 
 // NoRetryError says that a job cannot be tried again.

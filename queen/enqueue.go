@@ -151,11 +151,10 @@ func (c *Client) queue(ctx context.Context, r Receipt, payload []byte, deadline 
 
 // noQueue finds out why no stream takes jobs.
 func (c *Client) noQueue(ctx context.Context, err error) error {
-	if _, why := c.js.Stream(ctx, c.subjects.Streams().Jobs); errors.Is(why, jetstream.ErrStreamNotFound) ||
-		errors.Is(why, jetstream.ErrJetStreamNotEnabled) || errors.Is(why, jetstream.ErrJetStreamNotEnabledForAccount) {
-		return noStreams(why)
+	if _, why := c.stream(ctx, c.subjects.Streams().Jobs); why != nil {
+		return why
 	}
-	return noStreams(err)
+	return err
 }
 
 // duplicate tells what is known of the job that has the id already.

@@ -114,7 +114,7 @@ type archive struct {
 	given               map[string]map[uint64]verdict      // by subject
 }
 
-// open looks up the streams; that of the dead may be missing.
+// open looks up the streams.
 func (c *Client) open(ctx context.Context) (*archive, error) {
 	a := &archive{Client: c, names: c.subjects.Streams(), consumers: map[string]*jetstream.ConsumerInfo{}, given: map[string]map[uint64]verdict{}}
 	for _, s := range []struct {
@@ -122,8 +122,8 @@ func (c *Client) open(ctx context.Context) (*archive, error) {
 		name   string
 	}{{&a.jobs, a.names.Jobs}, {&a.results, a.names.Results}, {&a.dead, a.names.Dead}} {
 		var err error
-		if *s.stream, err = c.js.Stream(ctx, s.name); err != nil {
-			return nil, fmt.Errorf("look at stream %s: %w", s.name, noStreams(err))
+		if *s.stream, err = c.stream(ctx, s.name); err != nil {
+			return nil, err
 		}
 	}
 	return a, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,6 +18,8 @@ import (
 const (
 	lookSoon = time.Second
 	lookLate = 15 * time.Second
+	// lookTime bounds one look.
+	lookTime = 3 * time.Second
 )
 
 // PendingError says that a queued job has no outcome yet and that nobody waits for it any more. The job stays where it is.
@@ -85,8 +88,8 @@ func (c *Client) Await(ctx context.Context, hive, id string, narrate func(messag
 		}
 		defer func() { _ = sub.Unsubscribe() }()
 	}
-	story, stop := c.retell(ctx, hive, id, narrate)
-	defer stop()
+	story := c.retell(ctx, hive, id, narrate)
+	defer story.stop()
 	w := &outcome{client: c, hive: hive, id: id, news: news, story: story}
 	answer, err := w.wait(ctx)
 	if err != nil {
@@ -108,8 +111,15 @@ type outcome struct {
 
 // wait returns the answer to the job.
 func (w *outcome) wait(ctx context.Context) ([]byte, error) {
-	looks := time.NewTimer(0)
-	defer looks.Stop()
+	ctx, cancel := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	defer looking.Wait()
+	defer cancel()
+	looked := make(chan finding, 1)
+	look := time.NewTimer(0)
+	defer look.Stop()
+	back := w.client.nc.StatusChanged(nats.CONNECTED)
+	defer w.client.nc.RemoveStatusListener(back)
 	for pause := lookSoon; ; {
 		select {
 		case event := <-w.story.events:
@@ -118,13 +128,18 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 			if msg.Subject == w.client.subjects.Result(w.hive, w.id) {
 				return msg.Data, nil
 			}
-			looks.Reset(0) // cancelled, its trace says
-		case <-looks.C:
-			answer, err := w.look(ctx)
-			if answer != nil || err != nil {
-				return answer, err
+			look.Reset(0) // cancelled, its trace says
+		case _, open := <-back:
+			if look.Reset(0); !open {
+				back = nil
 			}
-			looks.Reset(pause)
+		case <-look.C:
+			looking.Go(func() { looked <- w.look(ctx) }) // the next one waits for this
+		case found := <-looked:
+			if found.answer != nil || found.err != nil {
+				return found.answer, found.err
+			}
+			look.Reset(pause)
 			pause = min(2*pause, lookLate)
 		case <-ctx.Done():
 			return nil, &PendingError{HiveID: w.hive, JobID: w.id, Err: ctx.Err()}
@@ -132,32 +147,38 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// look returns the answer if the streams have it, and an error if there will be none. A server that is away is looked at again.
-func (w *outcome) look(ctx context.Context) ([]byte, error) {
-	limited, cancel := context.WithTimeout(ctx, lookLate)
+// finding is what a look into the streams found; nothing if the job has no outcome yet.
+type finding struct {
+	answer []byte
+	err    error
+}
+
+// look asks the streams for the answer, or why there will be none. A server that is away is looked at again.
+func (w *outcome) look(ctx context.Context) finding {
+	limited, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
 	job, err := w.client.Job(limited, w.hive, w.id)
 	_, unknown := errors.AsType[*JobNotFoundError](err)
 	switch {
 	case unknown:
 		job.State = JobGone
-	case err != nil && (ctx.Err() != nil || limited.Err() != nil || passing(err)):
-		return nil, nil
+	case err != nil && (limited.Err() != nil || passing(err)):
+		return finding{}
 	case err != nil:
-		return nil, err
+		return finding{err: err}
 	case job.Answer != nil:
-		return job.Answer, nil
+		return finding{answer: job.Answer}
 	}
 	// A copy of the results may lag behind the queue, so what seems lost is looked for twice.
 	sure := w.lost == job.State || job.State == JobDead || job.State == JobCancelled
 	w.lost = job.State
 	switch {
 	case !job.State.Ended() || !sure:
-		return nil, nil
+		return finding{}
 	case unknown:
-		return nil, err
+		return finding{err: err}
 	}
-	return nil, &EndedError{Job: job}
+	return finding{err: &EndedError{Job: job}}
 }
 
 // passing reports whether an error may be over soon: the server or a part of it is away.
@@ -166,7 +187,8 @@ func passing(err error) bool {
 		errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// finish tells the rest of a story that has begun.
+// finish tells the rest of the story: what its reader still has, and if that does not come to the end, because it was cut off from
+// the server, what the stream has.
 func (w *outcome) finish(ctx context.Context) {
 	late := time.NewTimer(lateEnd)
 	defer late.Stop()
@@ -174,50 +196,74 @@ func (w *outcome) finish(ctx context.Context) {
 		select {
 		case event := <-w.story.events:
 			w.story.tell(event)
+			continue
 		case <-w.story.over:
-			return
 		case <-late.C:
-			return
 		case <-ctx.Done():
-			return
 		}
+		break
 	}
+	w.story.stop()
+	if w.story.ended {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	w.story.what.follow = false
+	_ = w.client.read(ctx, w.story.what, func(msg *jetstream.RawStreamMsg) error { // narration is a courtesy
+		if event, err := w.client.event(msg.Subject, msg.Data); err == nil {
+			w.story.tell(event)
+		}
+		return nil
+	})
 }
 
 // retelling is the kept story of one job as it is read.
 type retelling struct {
 	narrate func(messages.Event)
+	what    reading // what has not been handed over yet; the reader's until stop
 	events  chan messages.Event
-	over    chan struct{} // closed if there is nothing to read it from
+	over    chan struct{} // closed when the reader has ended
+	cancel  context.CancelFunc
 	ended   bool
 }
 
-// retell reads the story of a job from its first event on, until stop is called.
-func (c *Client) retell(ctx context.Context, hive, id string, narrate func(messages.Event)) (*retelling, func()) {
-	r := &retelling{narrate: narrate, events: make(chan messages.Event), over: make(chan struct{}), ended: narrate == nil}
-	if narrate == nil {
-		return r, func() {}
-	}
+// retell reads the story of a job from its first event on, until it is stopped.
+func (c *Client) retell(ctx context.Context, hive, id string, narrate func(messages.Event)) *retelling {
 	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
+	r := &retelling{
+		narrate: narrate, events: make(chan messages.Event), over: make(chan struct{}), cancel: cancel, ended: narrate == nil,
+		what: reading{stream: c.subjects.Streams().Narration, subject: c.subjects.Narration(hive, id, ""), follow: true},
+	}
 	go func() {
-		defer close(ended)
 		defer close(r.over)
-		what := reading{stream: c.subjects.Streams().Narration, subject: c.subjects.Narration(hive, id, ""), follow: true}
-		_ = c.read(ctx, what, func(msg *jetstream.RawStreamMsg) error { // its end is that of ctx, or there is no narration
-			event, err := c.event(msg.Subject, msg.Data)
-			if err != nil {
-				return nil
+		for narrate != nil {
+			err := c.read(ctx, r.what, func(msg *jetstream.RawStreamMsg) error { return r.hand(ctx, c, msg) })
+			if ctx.Err() != nil || !passing(err) || pause(ctx, pollLate) != nil {
+				return
 			}
-			select {
-			case r.events <- event:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
+		}
 	}()
-	return r, func() { cancel(); <-ended }
+	return r
+}
+
+// stop ends the reader. Calling it again does nothing.
+func (r *retelling) stop() {
+	r.cancel()
+	<-r.over
+}
+
+// hand gives a message to whoever tells it, if it is an event.
+func (r *retelling) hand(ctx context.Context, c *Client, msg *jetstream.RawStreamMsg) error {
+	if event, err := c.event(msg.Subject, msg.Data); err == nil {
+		select {
+		case r.events <- event:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	r.what.from = msg.Sequence + 1
+	return nil
 }
 
 // tell narrates an event. A story goes on behind a terminal event if the job was given out again.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -124,12 +125,12 @@ func (c *Client) Plan(ctx context.Context, cfg StreamsConfig) ([]StreamChange, e
 	var plan []StreamChange
 	for _, want := range Streams(c.subjects, cfg) {
 		change := StreamChange{Stream: want.Name, want: want}
-		stream, err := c.js.Stream(ctx, want.Name)
+		stream, err := c.stream(ctx, want.Name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			change.Missing = true
 		case err != nil:
-			return nil, fmt.Errorf("look at stream %s: %w", want.Name, noStreams(err))
+			return nil, err
 		default:
 			change.have = stream.CachedInfo().Config
 			change.Fields = differences(change.have, want)
@@ -270,8 +271,27 @@ func fewer(have, want any) bool {
 	return false
 }
 
+// stream looks up a stream; the error says what to do. A user who may not is told so.
+func (c *Client) stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	const subject = "$JS.API.STREAM.INFO."
+	before := c.nc.LastError()
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	stream, err := c.js.Stream(ctx, name)
+	if err == nil {
+		return stream, nil
+	}
+	if denied := c.refused(subject+name, before); denied != nil {
+		err = denied
+	}
+	return nil, fmt.Errorf("look at stream %s: %w", name, noStreams(err))
+}
+
 // noStreams adds to the error of a server that keeps no streams what to do about it.
 func noStreams(err error) error {
+	if errors.Is(err, nats.ErrNoResponders) { // nobody takes what one asks of JetStream
+		err = fmt.Errorf("%w (%w)", jetstream.ErrJetStreamNotEnabled, err)
+	}
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled):
 		return fmt.Errorf("%w on this NATS server: turn it on (a jetstream block in its configuration)", err)

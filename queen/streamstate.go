@@ -3,7 +3,6 @@ package queen
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -31,13 +30,13 @@ func (c *Client) StreamStates(ctx context.Context) ([]StreamState, error) {
 	names := c.subjects.Streams()
 	var states []StreamState
 	for _, name := range []string{names.Jobs, names.Results, names.Narration, names.Dead} {
-		stream, err := c.js.Stream(ctx, name)
+		stream, err := c.stream(ctx, name)
 		switch {
 		case errors.Is(err, jetstream.ErrStreamNotFound):
 			states = append(states, StreamState{Stream: name, Missing: true})
 			continue
 		case err != nil:
-			return nil, fmt.Errorf("look at stream %s: %w", name, noStreams(err))
+			return nil, err
 		}
 		info := stream.CachedInfo()
 		state := StreamState{
