@@ -42,7 +42,7 @@ func (h *History) Next(ctx context.Context) (messages.Event, error) {
 		if err != nil {
 			return messages.Event{}, err
 		}
-		event, err := h.client.event(msg.Subject, msg.Data)
+		event, err := h.client.event(msg.Subject, msg.Header, msg.Data)
 		if err == nil {
 			return event, nil
 		}

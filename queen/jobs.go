@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -67,6 +68,7 @@ type QueuedJob struct {
 	Answer json.RawMessage `json:"answer,omitempty"`
 
 	sequence uint64 // its place in the queue
+	passing  bool   // its answer is a failure that may pass
 }
 
 // JobNotFoundError says that no stream knows a job.
@@ -148,9 +150,14 @@ func (a *archive) job(ctx context.Context, hive, id string) (QueuedJob, error) {
 	if trace != nil {
 		job = a.traced(trace)
 	}
+	var answered QueuedJob
+	if answer != nil {
+		answered = a.answered(answer)
+	}
+	// A failure that may pass is no outcome of a job that is still to be tried.
 	switch {
-	case answer != nil:
-		return a.answered(answer).since(job), nil
+	case answer != nil && !(waits != nil && answered.passing):
+		return answered.since(job), nil
 	case waits != nil:
 		job, err = a.queued(ctx, waits)
 		job.Job = waits.Data
@@ -206,11 +213,14 @@ func (a *archive) answered(msg *jetstream.RawStreamMsg) QueuedJob {
 		Model     string          `json:"model"`
 		Processes int             `json:"processes"`
 	}
-	switch err := json.Unmarshal(msg.Data, &answer); {
+	err := json.Unmarshal(msg.Data, &answer)
+	switch {
+	case repeated(msg.Header):
+		job.State, job.Reason, job.Answer = JobFailed, "its result came from another stream, so that it is not its hive's word", nil
 	case err != nil:
 		job.State, job.Reason, job.Answer = JobFailed, "its result cannot be read: "+err.Error(), nil
 	case answer.Err != nil:
-		job.State = JobFailed
+		job.State, job.passing = JobFailed, answer.Err.Retryable
 	case answer.Model != "":
 		job.Operation = messages.WorkerSpawn
 	case answer.Processes > 0:
@@ -317,11 +327,21 @@ func (a *archive) verdicts(ctx context.Context, subject string) (map[uint64]verd
 	return verdicts, nil
 }
 
-// last returns the last message on a subject; nil if there is none.
+// headerStream is what the server adds to a message that it repeats: the stream that it is from.
+const headerStream = "Nats-Stream"
+
+// repeated reports whether a message was not published by whoever speaks on its subject but came out of a stream: whoever may read a
+// stream may have the server repeat a message of it on any subject. A stream that holds it says so once more.
+func repeated(header nats.Header) bool { return len(header[headerStream]) > 0 }
+
+// last returns the last message on a subject, as it was published; nil if there is none.
 func last(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
 	msg, err := stream.GetLastMsgForSubject(ctx, subject)
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, nil
+	case err == nil && stream.CachedInfo().Config.AllowDirect && len(msg.Header[headerStream]) > 0:
+		msg.Header[headerStream] = msg.Header[headerStream][1:] // what this very get added
 	}
 	return msg, err
 }

@@ -125,10 +125,11 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 		case event := <-w.story.events:
 			w.story.tell(event)
 		case msg := <-w.news:
-			if msg.Subject == w.client.subjects.Result(w.hive, w.id) {
+			if msg.Subject == w.client.subjects.Result(w.hive, w.id) && final(msg) {
 				return msg.Data, nil
 			}
-			look.Reset(0) // cancelled, its trace says
+			look.Reset(0) // it was cancelled, or failed in a way that may pass: the streams know whether it is tried again
+			pause = pollSoon
 		case _, open := <-back:
 			if look.Reset(0); !open {
 				back = nil
@@ -145,6 +146,13 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 			return nil, &PendingError{HiveID: w.hive, JobID: w.id, Err: ctx.Err()}
 		}
 	}
+}
+
+// final reports whether a result is the last word whatever the queue says.
+func final(msg *nats.Msg) bool {
+	_, err := messages.DecodeResult(msg.Data)
+	failure, failed := errors.AsType[*messages.Error](err)
+	return !repeated(msg.Header) && (err == nil || failed && !failure.Retryable)
 }
 
 // finding is what a look into the streams found; nothing if the job has no outcome yet.
@@ -211,7 +219,7 @@ func (w *outcome) finish(ctx context.Context) {
 	defer cancel()
 	w.story.what.follow = false
 	_ = w.client.read(ctx, w.story.what, func(msg *jetstream.RawStreamMsg) error { // narration is a courtesy
-		if event, err := w.client.event(msg.Subject, msg.Data); err == nil {
+		if event, err := w.client.event(msg.Subject, msg.Header, msg.Data); err == nil {
 			w.story.tell(event)
 		}
 		return nil
@@ -255,7 +263,7 @@ func (r *retelling) stop() {
 
 // hand gives a message to whoever tells it, if it is an event.
 func (r *retelling) hand(ctx context.Context, c *Client, msg *jetstream.RawStreamMsg) error {
-	if event, err := c.event(msg.Subject, msg.Data); err == nil {
+	if event, err := c.event(msg.Subject, msg.Header, msg.Data); err == nil {
 		select {
 		case r.events <- event:
 		case <-ctx.Done():
@@ -281,7 +289,7 @@ func (c *Client) Story(ctx context.Context, hive, id string) ([]messages.Event, 
 	}
 	var events []messages.Event
 	err = c.read(ctx, reading{stream: c.subjects.Streams().Narration, subject: subject}, func(msg *jetstream.RawStreamMsg) error {
-		if event, err := c.event(msg.Subject, msg.Data); err == nil {
+		if event, err := c.event(msg.Subject, msg.Header, msg.Data); err == nil {
 			events = append(events, event)
 		}
 		return nil

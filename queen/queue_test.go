@@ -671,3 +671,68 @@ func TestHistoryGoesOverIntoThePresent(t *testing.T) {
 	_, err = client.History(ctx, queen.Filter{Hive: "a.b"}, time.Time{})
 	require.ErrorIs(t, err, messages.InvalidJob)
 }
+
+// A failure that may pass is no outcome while the job is still in the queue.
+func TestPassingFailureIsNoOutcomeOfAQueuedJob(t *testing.T) {
+	t.Parallel()
+	ctx := patient(t)
+	url, client := queue(t, queen.StreamsConfig{})
+	_, err := client.Enqueue(ctx, "gpu-1", named("job-1"))
+	require.NoError(t, err)
+	hive := pull(t, url, "gpu-1", jetstream.ConsumerConfig{})
+	msg, job := hive.take(ctx)
+	busy := failure("gpu-1", job, messages.HiveBusy)
+	busy.Err.Retryable = true
+	data, err := busy.Encode()
+	require.NoError(t, err)
+	_, err = hive.js.Publish(ctx, "rbee.v1.result.gpu-1.job-1", data)
+	require.NoError(t, err)
+	known, err := client.Job(ctx, "gpu-1", "job-1")
+	require.NoError(t, err)
+	require.Equal(t, queen.JobRunning, known.State)
+
+	awaited := make(chan error, 1)
+	go func() {
+		_, err := client.Await(ctx, "gpu-1", "job-1", nil)
+		awaited <- err
+	}()
+	require.NoError(t, hive.nc.Publish("rbee.v1.result.gpu-1.job-1", data)) // heard by who waits, and no end
+	require.NoError(t, msg.Nak())
+	msg, job = hive.take(ctx)
+	hive.conclude(ctx, msg, job, success("gpu-1", job))
+	require.NoError(t, <-awaited)
+
+	// Where the attempts are over, it is one.
+	_, err = client.Enqueue(ctx, "gpu-1", named("job-2"))
+	require.NoError(t, err)
+	msg, job = hive.take(ctx)
+	busy.JobID = "job-2"
+	hive.conclude(ctx, msg, job, busy)
+	_, err = client.Await(ctx, "gpu-1", "job-2", nil)
+	require.ErrorIs(t, err, messages.HiveBusy)
+}
+
+// What the server repeats out of a stream, on a subject that its asker chose, is nobody's word.
+func TestRepeatedMessagesAreNobodysWord(t *testing.T) {
+	t.Parallel()
+	ctx := patient(t)
+	url, client := queue(t, queen.StreamsConfig{})
+	_, err := client.Enqueue(ctx, "gpu-2", named("job-2"))
+	require.NoError(t, err)
+	liar := pull(t, url, "gpu-1", jetstream.ConsumerConfig{})
+	forged, err := success("gpu-2", named("job-2")).Encode()
+	require.NoError(t, err)
+	_, err = liar.js.Publish(ctx, "rbee.v1.result.gpu-1.job-1", forged)
+	require.NoError(t, err)
+	require.NoError(t, liar.nc.PublishRequest("$JS.API.DIRECT.GET.RBEE_RESULTS.rbee.v1.result.gpu-1.job-1", "rbee.v1.result.gpu-2.job-2", nil))
+	require.Eventually(t, func() bool {
+		known, err := client.Job(ctx, "gpu-2", "job-2")
+		require.NoError(t, err)
+		require.Nil(t, known.Answer)
+		return known.Reason != ""
+	}, patience, time.Millisecond)
+	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err = client.Await(short, "gpu-2", "job-2", nil)
+	require.Error(t, err)
+}

@@ -53,7 +53,7 @@ func (s *story) close() {
 
 // tell narrates one message if it is an event of this job.
 func (s *story) tell(msg *nats.Msg) {
-	event, err := s.client.event(msg.Subject, msg.Data)
+	event, err := s.client.event(msg.Subject, msg.Header, msg.Data)
 	if err != nil {
 		return
 	}
@@ -84,7 +84,10 @@ func (s *story) finish(answered bool) {
 
 // event reads a narration event. It must say of itself what its subject says, because the subject is what the server
 // checks: a hive may speak only for itself.
-func (c *Client) event(subject string, data []byte) (messages.Event, error) {
+func (c *Client) event(subject string, header nats.Header, data []byte) (messages.Event, error) {
+	if repeated(header) {
+		return messages.Event{}, fmt.Errorf("read a narration event: what came on %s was repeated out of a stream", subject)
+	}
 	event, err := messages.DecodeEvent(data)
 	if err != nil {
 		return messages.Event{}, err
