@@ -46,7 +46,7 @@ func services(t *testing.T) map[string]service {
 func TestComposeHasAFleet(t *testing.T) {
 	t.Parallel()
 	all := services(t)
-	require.Len(t, all, 4)
+	require.Len(t, all, 5)
 	for name, s := range all {
 		for _, port := range s.Ports {
 			require.True(t, strings.HasPrefix(port, "127.0.0.1:"), "%s is reachable from other machines: %s", name, port)
@@ -58,8 +58,11 @@ func TestComposeHasAFleet(t *testing.T) {
 		require.Equal(t, "deploy/Dockerfile", s.Build.Dockerfile, name)
 		require.True(t, s.Init, "%s: nobody reaps orphans", name)
 		require.Equal(t, "nats://nats:4222", s.Environment["NATS_URL"], name)
-		require.Equal(t, "http://queen:8500", s.Environment["RBEE_QUEEN_URL"], name)
+		if name != "streams" {
+			require.Equal(t, "http://queen:8500", s.Environment["RBEE_QUEEN_URL"], name)
+		}
 	}
+	require.Equal(t, []string{"rbee", "streams", "apply"}, all["streams"].Command)
 	require.Equal(t, []string{"rbee", "queen", "--listen", "0.0.0.0:8500"}, all["queen"].Command)
 	require.Contains(t, all["nats"].Volumes, "./nats-server.conf:/etc/nats/nats-server.conf:ro")
 }
@@ -70,10 +73,15 @@ func TestComposeGivesEachItsPasswordAndNatsAll(t *testing.T) {
 	for role, variable := range variables {
 		want := "${" + variable + ":?set it in deploy/.env}"
 		require.Equal(t, want, all["nats"].Environment[variable])
-		if role != observer {
-			require.Equal(t, role, all[role].Environment["NATS_USER"])
-			require.Equal(t, want, all[role].Environment["NATS_PASSWORD"])
+		name := role
+		switch role {
+		case observer:
+			continue
+		case admin:
+			name = "streams"
 		}
+		require.Equal(t, role, all[name].Environment["NATS_USER"])
+		require.Equal(t, want, all[name].Environment["NATS_PASSWORD"])
 	}
 	require.Len(t, all["nats"].Environment, len(variables))
 }

@@ -23,9 +23,10 @@ const (
 	observer = "observer"
 	hive1    = "hive-gpu-1"
 	hive2    = "hive-gpu-2"
+	admin    = "admin"
 )
 
-var roles = []string{queen, observer, hive1, hive2}
+var roles = []string{queen, observer, hive1, hive2, admin}
 
 // credentials finds each user of nats-server.conf and the variable of its password.
 var credentials = regexp.MustCompile(`user: ([\w-]+), password: \$(\w+)`)
@@ -47,7 +48,7 @@ func startServer(t *testing.T) *natsd.Server {
 
 func startConfig(t *testing.T, path string) *natsd.Server {
 	t.Helper()
-	srv, err := natsd.Start(natsd.Config{ConfigFile: path})
+	srv, err := natsd.Start(natsd.Config{ConfigFile: path, StoreDir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(srv.Shutdown)
 	return srv
@@ -109,7 +110,7 @@ func TestEachUserHasAPasswordOfItsOwn(t *testing.T) {
 	t.Parallel()
 	variables := passwordVariables()
 	require.Equal(t, map[string]string{
-		queen: "QUEEN_PASSWORD", observer: "OBSERVER_PASSWORD",
+		queen: "QUEEN_PASSWORD", observer: "OBSERVER_PASSWORD", admin: "ADMIN_PASSWORD",
 		hive1: "HIVE_GPU_1_PASSWORD", hive2: "HIVE_GPU_2_PASSWORD",
 	}, variables)
 

@@ -14,8 +14,9 @@ import (
 
 // everything is what each role may subscribe to, in full: subject, or "subject queue".
 var everything = map[string][]string{
-	queen:    {"rbee.v1.narration.>", "rbee.v1.result.>", "_INBOX_queen.>"},
+	queen:    {"rbee.v1.narration.>", "rbee.v1.result.>", "rbee.v1.trace.>", "_INBOX_queen.>"},
 	observer: {"rbee.v1.narration.>", "rbee.v1.result.>", "_INBOX_observer.>"},
+	admin:    {"_INBOX_admin.>"},
 	hive1:    append([]string{"rbee.v1.hive.gpu-1.* gpu-1", "_INBOX_hive-gpu-1.>"}, control...),
 	hive2:    append([]string{"rbee.v1.hive.gpu-2.* gpu-2", "_INBOX_hive-gpu-2.>"}, control...),
 }
@@ -36,7 +37,14 @@ var publishing = map[string]struct{ may, hear []string }{
 	"rbee.v1.hive.gpu-10.worker_spawn":     {[]string{queen}, nil},
 	"rbee.v1.hive.gpu-1":                   {},
 	"rbee.v1.hive.gpu-1.worker_spawn.more": {},
-	"rbee.v1.job.gpu-1.worker_spawn.job-1": {},
+
+	// Queued jobs, and what the queen did with them: into streams, and nobody hears them but the queen her own traces.
+	"rbee.v1.job.gpu-1.worker_spawn.job-1":      {[]string{queen}, nil},
+	"rbee.v1.job.gpu-1.worker_spawn":            {},
+	"rbee.v1.job.gpu-1.worker_spawn.job-1.more": {},
+	"rbee.v1.trace.gpu-1.job-1.queued":          {[]string{queen}, []string{queen}},
+	"rbee.v1.trace.gpu-1.job-1.cancelled":       {[]string{queen}, []string{queen}},
+	"rbee.v1.trace.gpu-1.job-1.other":           {},
 
 	// Results and narration: from the hive of which they speak.
 	"rbee.v1.result.gpu-1.job-1":                    {[]string{hive1}, []string{queen, observer}},
@@ -82,6 +90,7 @@ var publishing = map[string]struct{ may, hear []string }{
 	"$JS.API.INFO":                   {},
 	"$JS.API.STREAM.CREATE.RBEE":     {},
 	"$JS.ACK.RBEE.gpu-1.1.1.1.1.1":   {},
+	"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.RBEE_JOBS.gpu-1": {},
 }
 
 // subscribing has who may subscribe to a subject, or to a "subject queue". Whoever is not named is refused.
@@ -106,6 +115,8 @@ var subscribing = map[string][]string{
 	"rbee.v1.hive.gpu-2.* gpu-2":         {hive2},
 	"rbee.v1.hive.gpu-2.worker_list q":   nil,
 	"rbee.v1.job.>":                      nil,
+	"rbee.v1.job.gpu-1.*.*":              nil,
+	"rbee.v1.trace.>":                    {queen},
 	"rbee.v1.narration.>":                {queen, observer},
 	"rbee.v1.narration.gpu-1.>":          {queen, observer},
 	"rbee.v1.narration.*.job-1.>":        {queen, observer},

@@ -10,7 +10,8 @@ type Streams struct {
 	Results string
 	// Narration keeps the stories for late readers: [Streams.NarrationSubjects].
 	Narration string
-	// Dead keeps what the server says of jobs that it gave up: they were terminated, or delivered as often as they may be.
+	// Dead keeps what is known of jobs that came to no result: what the server says of those that it gave up, because they were
+	// terminated or delivered as often as they may be, and what was asked, so that one can be told of and tried again.
 	Dead string
 
 	subjects Subjects
@@ -42,10 +43,20 @@ func (s Streams) ResultSubjects() string { return s.subjects.join("result", ">")
 // NarrationSubjects is what the stream of narration takes.
 func (s Streams) NarrationSubjects() string { return s.subjects.join("narration", ">") }
 
-// DeadSubjects are the advisories that the stream of the dead takes: the server's about the consumers of the stream of jobs.
+// DeadSubjects is what the stream of the dead takes: the advisories of the server about the consumers of the stream of jobs,
+// and the traces that queens leave.
 func (s Streams) DeadSubjects() []string {
-	const advisory = "$JS.EVENT.ADVISORY.CONSUMER."
-	return []string{advisory + "MSG_TERMINATED." + s.Jobs + ".*", advisory + "MAX_DELIVERIES." + s.Jobs + ".*"}
+	return []string{s.Terminated("*"), s.Exhausted("*"), s.subjects.join("trace", ">")}
+}
+
+// Terminated is where the server says that a hive gave up a job for good.
+func (s Streams) Terminated(hive string) string {
+	return "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED." + s.Jobs + "." + hive
+}
+
+// Exhausted is where the server says that it delivered a job to a hive as often as it may.
+func (s Streams) Exhausted(hive string) string {
+	return "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES." + s.Jobs + "." + hive
 }
 
 // Consumer is the name of a hive's durable consumer of the stream of jobs. It is the hive's id, which is one word already.

@@ -17,6 +17,17 @@ const (
 	AboutWorker = "@worker"
 )
 
+// Trace names what a queen did with a queued job.
+type Trace string
+
+// The traces of a job.
+const (
+	// TraceQueued carries the job as it was queued.
+	TraceQueued Trace = "queued"
+	// TraceCancelled carries the job as it was taken out of the queue, unseen by its hive.
+	TraceCancelled Trace = "cancelled"
+)
+
 var prefixPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}$`)
 
 // Subjects names every subject of one fleet. The zero value uses [DefaultPrefix]. Its methods take ids that [CheckID]
@@ -60,6 +71,12 @@ func (s Subjects) Result(hive, job string) string {
 // Narration is where one event is published. Use [AboutHive] or [AboutWorker] as the job of an event that has none.
 func (s Subjects) Narration(hive, job string, action Action) string {
 	return s.join("narration", hive, job, string(action))
+}
+
+// Trace is where a queen says what she did with a queued job, so that it is known after the job has left the queue. "" stands
+// for any.
+func (s Subjects) Trace(hive, job string, what Trace) string {
+	return s.join("trace", hive, job, string(what))
 }
 
 // Operation returns the operation that a request subject names: its last word.

@@ -151,7 +151,7 @@ func TestStreams(t *testing.T) {
 	require.Equal(t, "rbee.v1.job.gpu-1.*.*", streams.HiveJobs("gpu-1"))
 	require.Equal(t, "rbee.v1.result.>", streams.ResultSubjects())
 	require.Equal(t, "rbee.v1.narration.>", streams.NarrationSubjects())
-	require.Equal(t, []string{"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.RBEE_JOBS.*", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.RBEE_JOBS.*"}, streams.DeadSubjects())
+	require.Equal(t, []string{"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.RBEE_JOBS.*", "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.RBEE_JOBS.*", "rbee.v1.trace.>"}, streams.DeadSubjects())
 
 	other, err := messages.NewSubjects("lab.fleet")
 	require.NoError(t, err)

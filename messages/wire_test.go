@@ -87,11 +87,12 @@ func TestTheWirePageTellsEverySubject(t *testing.T) {
 	t.Parallel()
 	var s messages.Subjects
 	named := func(subject string) string {
-		return strings.NewReplacer("HIVE", "<hive>", "JOB", "<job_id>", "OP", "<operation>", "ACTION", "<action>").Replace(subject)
+		return strings.NewReplacer("HIVE", "<hive>", "JOB", "<job_id>", "OP", "<operation>", "ACTION", "<action>", "WHAT", "<what>").Replace(subject)
 	}
 	require.Equal(t, []string{
-		named(s.Request("HIVE", "OP")), named(s.Result("HIVE", "JOB")), named(s.Narration("HIVE", "JOB", "ACTION")),
+		named(s.Request("HIVE", "OP")), named(s.Queued("HIVE", "OP", "JOB")), named(s.Result("HIVE", "JOB")), named(s.Narration("HIVE", "JOB", "ACTION")),
 		named(s.Narration("HIVE", messages.AboutWorker, messages.ActionExited)), named(s.Narration("HIVE", messages.AboutHive, "ACTION")),
+		named(s.Trace("HIVE", "JOB", "WHAT")),
 	}, keys(table(t, "## Subjects")))
 }
 

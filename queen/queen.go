@@ -40,6 +40,7 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rbee-keeper/hive/messages"
 )
@@ -53,13 +54,18 @@ type Config struct {
 // Client asks the hives of one fleet. It is safe for concurrent use.
 type Client struct {
 	nc       *nats.Conn
+	js       jetstream.JetStream
 	subjects messages.Subjects
 }
 
 // New returns a client on nc, which stays the caller's to close. Connect with [nats.PermissionErrOnSubscribe], so that
 // [Narration.Next] tells a refusal that another error of the connection hid from [Client.Watch].
 func New(nc *nats.Conn, cfg Config) *Client {
-	return &Client{nc: nc, subjects: cfg.Subjects}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		panic(err) // only options can be wrong, and there are none
+	}
+	return &Client{nc: nc, js: js, subjects: cfg.Subjects}
 }
 
 // refused returns the server's refusal to let this user publish or subscribe to subject, if it came after since was the

@@ -53,7 +53,7 @@ func (s *story) close() {
 
 // tell narrates one message if it is an event of this job.
 func (s *story) tell(msg *nats.Msg) {
-	event, err := s.client.event(msg)
+	event, err := s.client.event(msg.Subject, msg.Header, msg.Data)
 	if err != nil {
 		return
 	}
@@ -84,13 +84,16 @@ func (s *story) finish(answered bool) {
 
 // event reads a narration event. It must say of itself what its subject says, because the subject is what the server
 // checks: a hive may speak only for itself.
-func (c *Client) event(msg *nats.Msg) (messages.Event, error) {
-	event, err := messages.DecodeEvent(msg.Data)
+func (c *Client) event(subject string, header nats.Header, data []byte) (messages.Event, error) {
+	if repeated(header) {
+		return messages.Event{}, fmt.Errorf("read a narration event: what came on %s was repeated out of a stream", subject)
+	}
+	event, err := messages.DecodeEvent(data)
 	if err != nil {
 		return messages.Event{}, err
 	}
-	if own := c.subjects.Narration(event.HiveID, event.About(), event.Action); own != msg.Subject {
-		return messages.Event{}, fmt.Errorf("read a narration event: it came on %s and belongs on %s", msg.Subject, own)
+	if own := c.subjects.Narration(event.HiveID, event.About(), event.Action); own != subject {
+		return messages.Event{}, fmt.Errorf("read a narration event: it came on %s and belongs on %s", subject, own)
 	}
 	return event, nil
 }

@@ -99,7 +99,7 @@ func (n *Narration) Next(ctx context.Context) (messages.Event, error) {
 			n.held = msg
 			return messages.Event{}, gap
 		}
-		event, err := n.client.event(msg)
+		event, err := n.client.event(msg.Subject, msg.Header, msg.Data)
 		if err == nil {
 			return event, nil
 		}

@@ -17,10 +17,10 @@ import (
 
 // Under the permissions that a fleet is deployed with, a hive and a queen get along with their names and passwords alone.
 func TestServeUnderDeployedPermissions(t *testing.T) {
-	for _, name := range []string{"QUEEN", "OBSERVER", "HIVE_GPU_1", "HIVE_GPU_2"} {
+	for _, name := range []string{"QUEEN", "OBSERVER", "ADMIN", "HIVE_GPU_1", "HIVE_GPU_2"} {
 		t.Setenv(name+"_PASSWORD", "pw-"+name)
 	}
-	server, err := natsd.Start(natsd.Config{ConfigFile: filepath.Join("..", "..", "deploy", "nats-server.conf")})
+	server, err := natsd.Start(natsd.Config{ConfigFile: filepath.Join("..", "..", "deploy", "nats-server.conf"), StoreDir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(server.Shutdown)
 	m := newMachine(t)

@@ -32,10 +32,10 @@ func (m *machine) doctor(t *testing.T, env ...string) (int, doctor.Report) {
 // Where a hive works, its doctor finds nothing that keeps it from it: with the user and the permissions of deploy/, before
 // the first start, beside the hive at work, and behind it.
 func TestDoctorPassesWhereAHiveWorks(t *testing.T) {
-	for _, name := range []string{"QUEEN", "OBSERVER", "HIVE_GPU_1", "HIVE_GPU_2"} {
+	for _, name := range []string{"QUEEN", "OBSERVER", "ADMIN", "HIVE_GPU_1", "HIVE_GPU_2"} {
 		t.Setenv(name+"_PASSWORD", "pw-"+name)
 	}
-	server, err := natsd.Start(natsd.Config{ConfigFile: filepath.Join("..", "..", "deploy", "nats-server.conf")})
+	server, err := natsd.Start(natsd.Config{ConfigFile: filepath.Join("..", "..", "deploy", "nats-server.conf"), StoreDir: t.TempDir()})
 	require.NoError(t, err)
 	t.Cleanup(server.Shutdown)
 	m := newMachine(t)

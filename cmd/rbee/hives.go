@@ -52,7 +52,7 @@ func hivesCommand() *cobra.Command {
 		}
 		return cli.Table(cmd.OutOrStdout(), rows...)
 	}
-	cmd.AddCommand(hiveStatusCommand())
+	cmd.AddCommand(hiveStatusCommand(), pauseCommand(), resumeCommand())
 	return cmd
 }
 

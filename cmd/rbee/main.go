@@ -36,12 +36,12 @@ func rootCommand(last *lastWords) *cobra.Command {
 
 To see everything at work on this machine: rbee demo. To try it yourself: rbee dev.
 
-Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found (worker, device), 4 no hive answered, 130 interrupted before
+Exit codes: 0 done, 1 failure, 2 wrong usage, 3 not found (worker, device, job), 4 no hive answered, 130 interrupted before
 it was done. Commands that run until they are interrupted (watch, queen, dev) end with 0 then.`,
 	}
 	build := cli.VersionOf("rbee", version)
 	root.AddCommand(
-		spawnCommand(), watchCommand(), hivesCommand(), workersCommand(), queenCommand(),
+		spawnCommand(), watchCommand(), hivesCommand(), workersCommand(), jobsCommand(), streamsCommand(), queenCommand(),
 		devCommand(build.Version), demoCommand(build.Version, last), cli.VersionCommand(build),
 	)
 	return root

@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fleet": runFleet, "broker": runBroker, "exits": exits, "actor": runActor, "registry": runRegistry,
+			"fleet": runFleet, "broker": runBroker, "exits": exits, "actor": runActor, "registry": runRegistry, "puller": runPuller,
 		},
 	})
 }
@@ -84,9 +84,13 @@ func runFleet(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("CATALOG", devstack.CatalogDir(dir))
 }
 
-// runBroker starts a NATS server without any hive.
-func runBroker(ts *testscript.TestScript, _ bool, _ []string) {
-	server, err := natsd.Start(natsd.Config{})
+// runBroker starts a NATS server without any hive: broker [DIRECTORY]. With a directory it has JetStream.
+func runBroker(ts *testscript.TestScript, _ bool, args []string) {
+	var cfg natsd.Config
+	if len(args) > 0 {
+		cfg.StoreDir = ts.MkAbs(args[0])
+	}
+	server, err := natsd.Start(cfg)
 	ts.Check(err)
 	ts.Defer(server.Shutdown)
 	ts.Setenv("NATS_URL", server.URL())

@@ -34,6 +34,10 @@ type spawnFlags struct {
 	quiet   bool
 	output  *cli.Output
 
+	queue, detach bool
+	within        time.Duration // how long a queued job may wait to be begun; 0: as long as the queue keeps it
+	wait          time.Duration // how long to wait for the result of a queued job; 0: until it comes
+
 	told bool // the narration has told that the job failed
 }
 
@@ -45,11 +49,15 @@ func spawnCommand() *cobra.Command {
 		Long: `spawn asks a hive to start a worker for a model on a device, shows on stderr what the hive tells meanwhile, and prints the
 result on stdout. Without --hive it asks the only hive that there is.
 
+With --queue the job goes into the fleet's work queue instead, where it waits until its hive has run it, also while the hive or this
+command is away; the result is waited for, or with --detach only that the job is queued. Make the queue with 'rbee streams apply'.
+
 With -o json the answer is printed as it came over the wire, also when the hive failed the job. Asking again with the
 same --job-id is safe: the same job never starts a second worker.`,
 		Example: `  rbee spawn --model meta-llama/Llama-3-8b
   rbee spawn --hive gpu-1 --model meta-llama/Llama-3-8b --device cuda:0 --wait
-  rbee spawn --model tiny --port 9001 -o json | jq .pid`,
+  rbee spawn --model tiny --port 9001 -o json | jq .pid
+  rbee spawn --hive gpu-1 --model tiny --queue --detach`,
 		Args: cobra.NoArgs,
 	}
 	cli.Section(cmd, "Job", func(fs *pflag.FlagSet) {
@@ -63,8 +71,13 @@ same --job-id is safe: the same job never starts a second worker.`,
 		fs.StringVar(&f.job.Version, "version", "", "`version` in the hive's catalog (default the highest)")
 		fs.StringVar(&f.job.QueenURL, "queen-url", "", "`URL` where the worker sends heartbeats (default the hive's setting)")
 		fs.BoolVar(&f.ready, "wait", false, "wait until the worker serves, not only until its process runs")
-		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default 30s, with --wait 10m)")
+		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default 30s, with --wait 10m; with --queue until it comes)")
 		fs.BoolVarP(&f.quiet, "quiet", "q", false, "show no narration")
+	})
+	cli.Section(cmd, "Queue", func(fs *pflag.FlagSet) {
+		fs.BoolVar(&f.queue, "queue", false, "put the job into the work queue, where it waits for its hive")
+		fs.BoolVar(&f.detach, "detach", false, "with --queue: print the job's id once it is queued, and do not wait for the result")
+		fs.DurationVar(&f.within, "deadline", 0, "with --queue: not to be begun later than in this time (default as long as the queue keeps it)")
 	})
 	f.output = cli.AddOutput(cmd)
 	f.addFlags(cmd)
@@ -95,6 +108,9 @@ func (f *spawnFlags) run(cmd *cobra.Command) error {
 			f.told = f.told || e.Action == messages.ActionSpawnFailed
 		}
 	}
+	if f.queue {
+		return f.enqueue(cmd, client, hive, narrate)
+	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout+answerTime)
 	defer cancel()
 	result, err := client.Spawn(ctx, hive, f.job, narrate)
@@ -114,12 +130,16 @@ func (f *spawnFlags) complete(now time.Time) error {
 	}
 	f.job.Operation = messages.WorkerSpawn
 	f.job.JobID = cmp.Or(f.job.JobID, messages.NewJobID())
+	f.wait = f.timeout
 	if f.ready {
 		f.timeout = cmp.Or(f.timeout, readyTimeout)
 		f.job.Wait, f.job.ReadyTimeoutMS = messages.WaitReady, max(f.timeout.Milliseconds(), 1)
 	}
 	f.timeout = cmp.Or(f.timeout, spawnTimeout)
 	f.job.Deadline = now.Add(f.timeout).UTC()
+	if err := f.checkQueue(now); err != nil {
+		return err
+	}
 	if err := f.job.Validate(); err != nil {
 		text := messages.AsError(err).Message
 		return cli.Usagef("--%s", strings.Replace(strings.Replace(text, "_", "-", 1), "hive-id", "hive", 1))

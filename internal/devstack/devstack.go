@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
@@ -93,6 +95,9 @@ func (s *Stack) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.applyStreams(ctx); err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(s.cfg.QueenPort)))
 	if err != nil {
 		return fmt.Errorf("start queen: %w", err)
@@ -100,6 +105,24 @@ func (s *Stack) start(ctx context.Context) error {
 	s.queenURL = "http://" + listener.Addr().String()
 	s.http = startTask(ctx, func(ctx context.Context) error { return ServeHTTP(ctx, listener, s.registry) })
 	return s.StartHive(ctx)
+}
+
+// applyStreams makes the streams of queued jobs. Streams of an earlier run that keep more stay as they are.
+func (s *Stack) applyStreams(ctx context.Context) error {
+	nc, err := nats.Connect(s.nats.URL(), nats.Name("rbee streams"))
+	if err != nil {
+		return fmt.Errorf("make streams: %w", err)
+	}
+	defer nc.Close()
+	_, err = queen.New(nc, queen.Config{Subjects: s.cfg.Subjects}).Apply(ctx, queen.StreamsConfig{}, false)
+	if narrow, ok := errors.AsType[*queen.NarrowError](err); ok {
+		s.cfg.Logger.Warn("streams are left as they are", "err", narrow)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("make streams: %w", err)
+	}
+	return nil
 }
 
 // NATSURL returns the URL of the NATS server.

@@ -23,7 +23,7 @@ import (
 const deployed = "../../deploy/nats-server.conf"
 
 func TestMain(m *testing.M) {
-	for _, name := range []string{"QUEEN", "OBSERVER", "HIVE_GPU_1", "HIVE_GPU_2"} {
+	for _, name := range []string{"QUEEN", "OBSERVER", "ADMIN", "HIVE_GPU_1", "HIVE_GPU_2"} {
 		if err := os.Setenv(name+"_PASSWORD", "pw-"+name); err != nil {
 			panic(err)
 		}

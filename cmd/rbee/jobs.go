@@ -1,0 +1,288 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/rbee-keeper/hive/internal/cli"
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/queen"
+)
+
+func jobsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "jobs",
+		Short: "Look at queued jobs, cancel them, or try them again",
+		Long: `jobs looks at the streams of the fleet, which know every queued job and every result, also while no hive runs. Queue a job with
+'rbee spawn --queue'.`,
+	}
+	cmd.AddCommand(jobsListCommand(), jobsGetCommand(), jobsCancelCommand(), jobsRetryCommand())
+	return cmd
+}
+
+func jobsListCommand() *cobra.Command {
+	var (
+		f      fleet
+		filter queen.JobFilter
+		state  string
+	)
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the jobs that wait, run, are dead, or have a result",
+		Long: `ls lists the jobs in the queue, in the order in which they came, and then those with a result, the newest first:
+
+  waiting   its hive has not been given it
+  running   its hive was given it and has not said that it is done
+  dead      its hive was given it as often as may be, and it came to no result
+  done      it has a result
+  failed    its result is a failure`,
+		Example: `  rbee jobs ls
+  rbee jobs ls --hive gpu-1 --state failed -o json | jq -r '.jobs[].job_id'`,
+		Args: cobra.NoArgs,
+	}
+	cli.Section(cmd, "Jobs", func(fs *pflag.FlagSet) {
+		fs.StringVar(&filter.Hive, "hive", "", "only those of the hive with this `id`")
+		fs.StringVar(&state, "state", "", "only those in this `state`")
+		fs.IntVar(&filter.Limit, "limit", 100, "`number` of jobs at most, up to 1000")
+		fs.StringVar(&filter.After, "after", "", "go on behind a page, `from` where it said")
+	})
+	output := cli.AddOutput(cmd)
+	f.addFlags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"waiting", "running", "dead", "done", "failed"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		client, _, done, err := f.client(cmd)
+		if err != nil {
+			return err
+		}
+		defer done()
+		filter.State = queen.JobState(state)
+		page, err := client.Jobs(cmd.Context(), filter)
+		switch {
+		case errors.Is(err, messages.InvalidJob):
+			return cli.Usagef("--%s", messages.AsError(err).Message)
+		case err != nil:
+			return err
+		case output.JSON():
+			return cli.WriteJSON(cmd.OutOrStdout(), page)
+		}
+		rows := [][]string{{"JOB", "STATE", "HIVE", "OPERATION", "QUEUED", "ENDED", "ATTEMPTS"}}
+		for _, job := range page.Jobs {
+			rows = append(rows, []string{
+				cli.Printable(job.JobID), string(job.State), cli.Printable(job.HiveID), cli.Printable(cmp.Or(string(job.Operation), "-")),
+				age(job.QueuedAt), age(job.EndedAt), cmp.Or(number(job.Attempts), "-"),
+			})
+		}
+		if err := cli.Table(cmd.OutOrStdout(), rows...); err != nil {
+			return err
+		}
+		if page.Next != "" {
+			fmt.Fprintf(cmd.ErrOrStderr(), "more with --after %s\n", page.Next)
+		}
+		return nil
+	}
+	return cmd
+}
+
+// oneJob is the flags of a command about one job.
+type oneJob struct {
+	fleet
+	hive   string
+	output *cli.Output
+}
+
+func (f *oneJob) addFlags(cmd *cobra.Command) {
+	cli.Section(cmd, "Job", func(fs *pflag.FlagSet) {
+		fs.StringVar(&f.hive, "hive", "", "`id` of its hive (default any that knows a job with this id)")
+	})
+	f.output = cli.AddOutput(cmd)
+	f.fleet.addFlags(cmd)
+}
+
+// connect checks what was said and connects.
+func (f *oneJob) connect(cmd *cobra.Command, job string) (*queen.Client, func(), error) {
+	if err := messages.CheckID(job); err != nil {
+		return nil, nil, cli.Usagef("job id: %w", err)
+	}
+	if f.hive != "" && messages.CheckID(f.hive) != nil {
+		return nil, nil, cli.Usagef("--hive: %w", messages.CheckID(f.hive))
+	}
+	client, _, done, err := f.client(cmd)
+	return client, done, err
+}
+
+// explainJob gives a failure the exit code that a script reads.
+func explainJob(err error) error {
+	if _, unknown := errors.AsType[*queen.JobNotFoundError](err); unknown {
+		return cli.Exit(cli.ExitNotFound, err)
+	}
+	return err
+}
+
+func jobsGetCommand() *cobra.Command {
+	var f oneJob
+	cmd := &cobra.Command{
+		Use:   "get JOB",
+		Short: "Show what became of a job, and its story",
+		Long: `get shows where a job is, its result, and what its hive told of it, as far as that is kept (results for 7 days, narration for 3,
+unless the streams say otherwise). If no stream knows the job, the exit code is 3.`,
+		Example: `  rbee jobs get job-01a20320-a200-7c3e-9a54-5d0f3c2b1a00
+  rbee jobs get job-1 -o json | jq .answer`,
+		Args: cobra.ExactArgs(1),
+	}
+	f.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.get(cmd, args[0]) }
+	return cmd
+}
+
+func (f *oneJob) get(cmd *cobra.Command, id string) error {
+	client, done, err := f.connect(cmd, id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	job, err := client.Job(cmd.Context(), f.hive, id)
+	if err != nil {
+		return explainJob(err)
+	}
+	story, storyErr := client.Story(cmd.Context(), job.HiveID, id)
+	if f.output.JSON() {
+		err = cli.WriteJSON(cmd.OutOrStdout(), struct {
+			queen.QueuedJob
+			Narration []messages.Event `json:"narration"`
+		}{job, append([]messages.Event{}, story...)})
+	} else {
+		err = f.print(cmd, job, story)
+	}
+	if storyErr != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), cli.NewPaint(cmd.ErrOrStderr()).Yellow("its story cannot be read: "+storyErr.Error()))
+	}
+	return err
+}
+
+// print writes what is known of a job for a person.
+func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages.Event) error {
+	w := cmd.OutOrStdout()
+	rows := [][]string{{"job", job.JobID}, {"state", string(job.State)}, {"hive", job.HiveID}}
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, []string{name, messages.OneLine(cli.Printable(value))})
+		}
+	}
+	add("operation", string(job.Operation))
+	for _, moment := range []struct {
+		name string
+		at   time.Time
+	}{{"queued", job.QueuedAt}, {"ended", job.EndedAt}} {
+		if !moment.at.IsZero() {
+			add(moment.name, moment.at.Local().Format(time.RFC3339)+" ("+age(moment.at)+")")
+		}
+	}
+	add("attempts", number(job.Attempts))
+	add("reason", job.Reason)
+	add("asked", string(job.Job))
+	var answer struct {
+		WorkerID string          `json:"worker_id"`
+		PID      int             `json:"pid"`
+		Port     int             `json:"port"`
+		LogPath  string          `json:"log_path"`
+		Err      *messages.Error `json:"error"`
+	}
+	if job.Answer != nil && json.Unmarshal(job.Answer, &answer) == nil {
+		add("worker", answer.WorkerID)
+		add("pid", number(answer.PID))
+		add("port", number(answer.Port))
+		add("log", answer.LogPath)
+		if answer.Err != nil {
+			add("error", answer.Err.Error())
+		}
+	}
+	if err := cli.Table(w, rows...); err != nil {
+		return err
+	}
+	if answer.Err != nil {
+		fmt.Fprint(w, cli.Printable(details(answer.Err)))
+	}
+	if len(story) > 0 {
+		fmt.Fprintln(w)
+	}
+	out := newNarrator(w, nil)
+	out.before = func(e messages.Event) string { return out.paint.Dim(e.Time.Local().Format(time.TimeOnly)) + " " }
+	for _, event := range story {
+		out.tell(event)
+	}
+	return nil
+}
+
+func jobsCancelCommand() *cobra.Command {
+	var f oneJob
+	cmd := &cobra.Command{
+		Use:   "cancel JOB",
+		Short: "Take a waiting job out of the queue",
+		Long: `cancel takes a job out of the queue that its hive has not been given: it never runs. A job that its hive has, or that has ended, is
+left alone: then the exit code is 1, and the message says what to do instead.`,
+		Args: cobra.ExactArgs(1),
+	}
+	f.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, done, err := f.connect(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		defer done()
+		job, err := client.Cancel(cmd.Context(), f.hive, args[0])
+		if err != nil {
+			return explainJob(err)
+		}
+		if f.output.JSON() {
+			return cli.WriteJSON(cmd.OutOrStdout(), job)
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "job %s of hive %s is cancelled: it never ran\n", job.JobID, job.HiveID)
+		return err
+	}
+	return cmd
+}
+
+func jobsRetryCommand() *cobra.Command {
+	var f oneJob
+	cmd := &cobra.Command{
+		Use:   "retry JOB",
+		Short: "Queue again what a job asked for that failed or is dead",
+		Long: `retry queues what a job asked for as a job with a new id, because the outcome of the old one is final. It takes jobs that failed, are
+dead, were cancelled, or have expired, and that were queued by rbee.`,
+		Args: cobra.ExactArgs(1),
+	}
+	f.addFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		client, done, err := f.connect(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		defer done()
+		receipt, err := client.Retry(cmd.Context(), f.hive, args[0])
+		if err != nil {
+			return explainJob(err)
+		}
+		return printReceipt(cmd, f.output, receipt)
+	}
+	return cmd
+}
+
+// printReceipt says that a job is in the queue.
+func printReceipt(cmd *cobra.Command, output *cli.Output, r queen.Receipt) error {
+	if output.JSON() {
+		return cli.WriteJSON(cmd.OutOrStdout(), r)
+	}
+	return cli.Table(cmd.OutOrStdout(),
+		[]string{"job", r.JobID},
+		[]string{"hive", r.HiveID},
+		[]string{"queued", strings.Join([]string{"at place", strconv.FormatUint(r.Sequence, 10)}, " ")},
+	)
+}
