@@ -120,6 +120,7 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 	defer look.Stop()
 	back := w.client.nc.StatusChanged(nats.CONNECTED)
 	defer w.client.nc.RemoveStatusListener(back)
+	busy, again := false, false // one look at a time, and another if something happened meanwhile
 	for pause := lookSoon; ; {
 		select {
 		case event := <-w.story.events:
@@ -135,10 +136,18 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 				back = nil
 			}
 		case <-look.C:
-			looking.Go(func() { looked <- w.look(ctx) }) // the next one waits for this
+			if again = busy; busy {
+				continue
+			}
+			busy = true
+			looking.Go(func() { looked <- w.look(ctx) })
 		case found := <-looked:
 			if found.answer != nil || found.err != nil {
 				return found.answer, found.err
+			}
+			if busy = false; again {
+				look.Reset(0)
+				continue
 			}
 			look.Reset(pause)
 			pause = min(2*pause, lookLate)
