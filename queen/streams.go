@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -148,15 +149,16 @@ type NarrowError struct {
 
 // Error names the settings.
 func (e *NarrowError) Error() string {
-	text := "nothing was changed, because less would be kept than now"
+	var text strings.Builder
+	text.WriteString("nothing was changed, because less would be kept than now")
 	for _, change := range e.Changes {
 		for _, field := range change.Fields {
 			if field.Narrows {
-				text += "; " + change.Stream + " " + field.String()
+				text.WriteString("; " + change.Stream + " " + field.String())
 			}
 		}
 	}
-	return text + ": say force (--force) if that is meant"
+	return text.String() + ": say force (--force) if that is meant"
 }
 
 // Apply makes the streams of the server the wanted ones and returns what it did. Doing it again does nothing. It creates what is

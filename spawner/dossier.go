@@ -57,8 +57,8 @@ func (s *Spawner) failureOf(rec record) *messages.Error {
 		return rec.Failure
 	}
 	var f failed
-	if s.run.ReadFailure(rec.Result.WorkerID, &f) != nil || f.Process != rec.Process.Identity {
-		return nil
+	if err := s.run.ReadFailure(rec.Result.WorkerID, &f); err == nil && f.Process == rec.Process.Identity {
+		return f.Failure
 	}
-	return f.Failure
+	return nil
 }

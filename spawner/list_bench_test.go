@@ -34,7 +34,7 @@ func crowd(b *testing.B, workers, others int) *spawner.Spawner {
 		b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	}
 	run := dir
-	if shm, err := os.MkdirTemp("/dev/shm", "hive-bench"); err == nil {
+	if shm, err := os.MkdirTemp("/dev/shm", "hive-bench"); err == nil { //nolint:usetesting // a tmpfs, where a run directory belongs
 		run = shm
 		b.Cleanup(func() { _ = os.RemoveAll(shm) })
 	}

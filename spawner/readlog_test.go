@@ -99,11 +99,12 @@ func TestLogIsFollowedToItsEnd(t *testing.T) {
 			require.NoError(t, syscall.Kill(w.PID, syscall.SIGTERM))
 		}
 	}
-	want := "playing code:0\nobedient\n"
+	var want strings.Builder
+	want.WriteString("playing code:0\nobedient\n")
 	for i := range printed - 1 {
-		want += fmt.Sprintf("line %d\nand ", i)
+		want.WriteString(fmt.Sprintf("line %d\nand ", i))
 	}
-	require.Equal(t, want, strings.Join(lines, "\n"))
+	require.Equal(t, want.String(), strings.Join(lines, "\n"))
 	require.Equal(t, messages.StateExited, h.get("w").State)
 }
 

@@ -107,7 +107,7 @@ func TestTwoHundredJobsAtOnceLeaveNothingBehind(t *testing.T) {
 	}
 	h.Signal(syscall.SIGQUIT) // to which the runtime of Go answers with all goroutines
 	_, said := h.Exit()
-	require.Less(t, strings.Count(said, "\ngoroutine "), 40, said)
+	require.Less(t, strings.Count(said, "\ngoroutine "), 64, said)
 }
 
 // Every story of a load is whole, and the hive hears nothing of what its workers print.

@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -68,9 +69,7 @@ func (s *scene) causes() map[string]cause {
 		"no loader":                     {job: installed("unloaded-worker"), code: "binary_invalid", status: "422", says: []string{"/no/such/loader.so"}},
 		"a program that is written now": {job: installed("written-worker"), code: "spawn_failed", status: "500", says: []string{"written"}, retryable: true, check: requireCommand},
 	}
-	for name, c := range s.ends() {
-		all[name] = c
-	}
+	maps.Copy(all, s.ends())
 	return all
 }
 
@@ -116,9 +115,7 @@ func (s *scene) ends() map[string]cause {
 		c.code, c.status, c.ran = "worker_exited", "502", true
 		all[name] = c
 	}
-	for name, c := range s.unready() {
-		all[name] = c
-	}
+	maps.Copy(all, s.unready())
 	return all
 }
 
