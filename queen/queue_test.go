@@ -665,8 +665,8 @@ func TestHistoryGoesOverIntoThePresent(t *testing.T) {
 	defer after.Close()
 	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
-	for e := range after.Events(short) {
-		t.Error("an event of the past", e.Action)
+	for e, err := range after.Events(short) {
+		t.Error("an event of the past", e.Action, err)
 	}
 	_, err = client.History(ctx, queen.Filter{Hive: "a.b"}, time.Time{})
 	require.ErrorIs(t, err, messages.InvalidJob)
