@@ -28,12 +28,20 @@ type task struct {
 	before    outcome   // what the stream of results held of the job when it began
 }
 
+// headerStream is what the server writes on each message that it takes out of a stream. Who may store messages and read them back
+// chooses the subject on which they come: without a look at it, one hive could send jobs to another, whatever its permissions.
+const headerStream = "Nats-Stream"
+
 // deletes reports whether t is to end a worker, not to start one.
 func (t *task) deletes() bool { return t.job.Operation == messages.WorkerDelete }
 
 // accept reads a request and takes its place in line, so that jobs are served in the order of their arrival. The rest
 // happens in a goroutine of its own, because the next request waits until accept returns.
 func (h *hive) accept(ctx context.Context, req micro.Request) {
+	if stream := req.Headers().Get(headerStream); stream != "" {
+		h.Logger.Warn("request dropped: a stream repeats it, so nobody knows who sent it", "subject", req.Subject(), "stream", stream)
+		return
+	}
 	op := h.Subjects.Operation(req.Subject())
 	if answer, ok := h.answerer(op); ok {
 		h.question(ctx, req, op, answer)

@@ -308,3 +308,30 @@ func TestTwoProcessesOfOneHiveRunEachJobOnce(t *testing.T) {
 	defer mu.Unlock()
 	require.True(t, maps.Equal(want, ran))
 }
+
+// Whoever may store a message and have it repeated chooses the subject that it comes on: that is no way to send jobs.
+func TestRequestThatAStreamRepeatsIsDropped(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Server(t)
+	g := newGate()
+	serve(t, srv.URL(), g, consumer.Config{})
+	wire := tap(t, srv.URL())
+	for _, op := range []string{"worker_spawn", "worker_delete", "worker_list"} {
+		require.NoError(t, wire.nc.PublishMsg(&nats.Msg{
+			Subject: "rbee.v1.hive.gpu-1." + op, Reply: "reply.repeated", Header: nats.Header{"Nats-Stream": {"RBEE_RESULTS"}},
+			Data: []byte(`{"job_id":"repeated","model":"m","device":"cpu"}`),
+		}))
+	}
+	reply := wire.send(t, `{"job_id":"asked","model":"m","device":"cpu"}`)
+	c := g.next(t)
+	require.Equal(t, "asked", c.job.JobID, "it was sent behind the others")
+	c.through()
+	for {
+		msg := receive(t, wire.heard)
+		require.NotEqual(t, "reply.repeated", msg.Subject)
+		require.NotContains(t, msg.Subject, ".repeated.")
+		if msg.Subject == reply {
+			return
+		}
+	}
+}
