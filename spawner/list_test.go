@@ -110,6 +110,8 @@ func TestRememberedRecordsFollowEveryChange(t *testing.T) {
 
 	require.NoError(t, syscall.Kill(second.result.PID, syscall.SIGKILL))
 	<-h.exited
+	h.cfg.Watch = time.Minute // it ends before, however slow the machine is
+	h.reopen()
 	require.ErrorIs(t, h.spawn(called("w", "third", "exit:5")).err, messages.WorkerExited)
 	w = h.get("w")
 	require.Equal(t, "third", w.JobID)
