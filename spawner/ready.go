@@ -36,9 +36,13 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	said, asked := s.progress(rec), time.Now()
+	var state error // what the worker answered last
 	for delay := firstHealth; alive(); delay = min(2*delay, lastHealth) {
-		state := health(ctx, rec.Result.Port)
-		if state == nil {
+		answer := health(ctx, rec.Result.Port)
+		if state == nil || ctx.Err() == nil { // else it is only that the time is over
+			state = answer
+		}
+		if answer == nil {
 			serves := s.serves(rec)
 			if !rec.Process.Alive() {
 				continue // it ended between the two; alive says so in a moment
