@@ -57,7 +57,11 @@ func (s *Spawner) failureOf(rec record) *messages.Error {
 		return rec.Failure
 	}
 	var f failed
-	if s.run.ReadFailure(rec.Result.WorkerID, &f) != nil || f.Process != rec.Process.Identity {
+	err := s.run.ReadFailure(rec.Result.WorkerID, &f)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.cfg.Logger.Warn("failure of a job cannot be read", "job", rec.Job.JobID, "worker", rec.Result.WorkerID, "err", err)
+	}
+	if f.Process != rec.Process.Identity { // nothing was kept, or it is that of an earlier worker
 		return nil
 	}
 	return f.Failure

@@ -152,16 +152,6 @@ func remove(t *testing.T, nc *nats.Conn, job string) deleted {
 	return d
 }
 
-// awaitState returns what gpu-1 finds out about a worker once it is in the state.
-func awaitState(t *testing.T, nc *nats.Conn, id, state string) (w found) {
-	t.Helper()
-	eventually(t, func() bool {
-		w = get(t, nc, id)
-		return w.State == state
-	}, "%s is not %s", id, state)
-	return w
-}
-
 // eventually asks again and again, in the test's own goroutine, until the answer is yes.
 func eventually(t *testing.T, yes func() bool, format string, args ...any) {
 	t.Helper()
