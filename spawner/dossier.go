@@ -57,8 +57,12 @@ func (s *Spawner) failureOf(rec record) *messages.Error {
 		return rec.Failure
 	}
 	var f failed
-	if err := s.run.ReadFailure(rec.Result.WorkerID, &f); err == nil && f.Process == rec.Process.Identity {
-		return f.Failure
+	err := s.run.ReadFailure(rec.Result.WorkerID, &f)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.cfg.Logger.Warn("failure of a job cannot be read", "job", rec.Job.JobID, "worker", rec.Result.WorkerID, "err", err)
 	}
-	return nil
+	if f.Process != rec.Process.Identity { // nothing was kept, or it is that of an earlier worker
+		return nil
+	}
+	return f.Failure
 }
