@@ -122,7 +122,7 @@ func (h *hive) serveQueue(ctx, jobs context.Context) {
 			h.bound(src)
 			err, pause = h.pullJobs(ctx, jobs, src, made), afterTrouble
 		}
-		if ctx.Err() != nil {
+		if err == nil || ctx.Err() != nil { // the line closed before ctx ended
 			return
 		}
 		if errors.Is(err, errReconnected) {
@@ -171,7 +171,8 @@ func (h *hive) unbound(err error, pause time.Duration) {
 	log("hive takes requests only", "err", err, "next_look", pause)
 }
 
-// pullJobs takes one slot after the other and pulls a job into each, until ctx ends, which is no error, or the queue breaks off.
+// pullJobs takes one slot after the other and pulls a job into each, until ctx ends or the line closes, which is no error, or the
+// queue breaks off.
 func (h *hive) pullJobs(ctx, jobs context.Context, src *source, made <-chan nats.Status) error {
 	p := &puller{nc: h.nc, src: src, made: made}
 	defer func() {

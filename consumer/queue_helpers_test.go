@@ -148,6 +148,12 @@ func (f *fleet) consumer() *jetstream.ConsumerInfo {
 	return c.CachedInfo()
 }
 
+// awaitPending returns when the server has counted as many jobs that were never delivered; it counts a moment later than it stores.
+func (f *fleet) awaitPending(jobs uint64) {
+	f.tb.Helper()
+	require.Eventually(f.tb, func() bool { return f.consumer().NumPending == jobs }, patience, time.Millisecond)
+}
+
 // administrate makes the hive's consumer as an administrator does who wants to be asked again soon.
 func (f *fleet) administrate(change func(*jetstream.ConsumerConfig)) {
 	f.tb.Helper()
