@@ -215,11 +215,12 @@ func TestWhatAnEndedWorkerLeftBehind(t *testing.T) {
 	h := newHive(t, nil)
 	h.cfg.Watch = 0
 	h.reopen()
-	got := h.spawn(called("w", "j", "orphan"))
+	got := h.spawn(called("w", "j", "orphan:told"))
 	require.Nil(t, got.err)
-	<-h.exited
 	awaitLog(t, got.result.LogPath, "left")
 	h.started(h.childOf("w"))
+	require.NoError(t, syscall.Kill(got.result.PID, syscall.SIGTERM))
+	<-h.exited
 
 	require.Equal(t, []string{"w"}, ids(h.list(false)))
 	w := h.get("w")

@@ -238,7 +238,7 @@ func TestSameJobWithItsPortNamed(t *testing.T) {
 func TestLockHeldByWhatAWorkerLeft(t *testing.T) {
 	t.Parallel()
 	h := newHive(t, func(c *spawner.Config) { c.Watch = 0 })
-	first := job("first", "orphan")
+	first := job("first", "orphan:told")
 	first.WorkerID = "mine"
 	got := h.spawn(first)
 	require.Nil(t, got.err)
@@ -247,6 +247,7 @@ func TestLockHeldByWhatAWorkerLeft(t *testing.T) {
 	_, err := fmt.Sscanf(log[strings.Index(log, "child "):], "child %d left", &orphan)
 	require.NoError(t, err)
 	h.started(orphan)
+	require.NoError(t, syscall.Kill(got.result.PID, syscall.SIGTERM))
 	<-h.exited
 	second := job("second", "orphan")
 	second.WorkerID = "mine"
