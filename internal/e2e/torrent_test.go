@@ -39,9 +39,8 @@ func TestATorrentDisturbsNobody(t *testing.T) {
 		remove(t, wire.nc, fmt.Sprintf(`{"worker_id":%q}`, quiet.WorkerID))
 		ended = get(t, wire.nc, "noisy").State == "exited"
 	}
-	require.Greater(t, jobs, 3)
-	// What is printed from one second to the next, twice that on a machine that lags behind, and what is kept.
-	require.Less(t, most, int64(210<<20))
+	require.Greater(t, jobs, 1, "one at least began and ended meanwhile")
+	require.Less(t, most, int64(180<<20), "what is printed from one second to the next, with slack for a machine that lags: without rotation it is 200 MB")
 	w := get(t, wire.nc, "noisy")
 	require.NotNil(t, w.ExitCode)
 	require.Zero(t, *w.ExitCode)
