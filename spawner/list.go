@@ -18,7 +18,7 @@ const pageSize = 1000
 // those that have exited and are still remembered. A worker whose record cannot be read is left out and logged.
 func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.WorkerPage, error) {
 	page := messages.WorkerPage{HiveID: s.cfg.HiveID}
-	ids, err := s.run.Workers()
+	ids, done, err := s.mayMean(req)
 	if err != nil {
 		return page, unexpected("list the workers", err)
 	}
@@ -43,6 +43,9 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 			workers = append(workers, k)
 		}
 	}
+	if at == 0 && page.Next == "" {
+		done()
+	}
 	s.askHealth(ctx, m, workers, healthLimit)
 	slices.SortFunc(workers, byID)
 	page.Workers = make([]messages.Worker, len(workers))
@@ -50,6 +53,15 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 		page.Workers[i] = workers[i].worker
 	}
 	return page, nil
+}
+
+// mayMean returns the workers that the request may ask for, in order. Whoever has then met all of them calls done.
+func (s *Spawner) mayMean(req messages.ListRequest) (ids []string, done func(), err error) {
+	if !req.Exited {
+		return s.records.mayLive(s.run)
+	}
+	ids, err = s.run.Workers()
+	return ids, func() {}, err
 }
 
 // readAll returns the records of the workers that can be read.
@@ -84,7 +96,7 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 
 // Living returns how many workers run.
 func (s *Spawner) Living() int {
-	ids, err := s.run.Workers()
+	ids, done, err := s.records.mayLive(s.run)
 	if err != nil {
 		return 0
 	}
@@ -94,6 +106,7 @@ func (s *Spawner) Living() int {
 			living++
 		}
 	}
+	done()
 	return living
 }
 

@@ -1,17 +1,22 @@
 package spawner
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 // records remembers the records that were read, each together with the stamp of its file, so that to list a hundred workers is
-// not to decode a hundred files. What a file says now is what is returned: a file that was touched is read again.
+// not to decode a hundred files. What a file says now is what is returned: a file that was touched is read again. Most workers
+// in a run directory have ended: they are passed over until one of them may have been started again.
 type records struct {
 	mu    sync.Mutex
 	kept  map[string]keptRecord // by worker
 	ended map[process.Identity]struct{}
+
+	living  []string      // the workers of which something may have been left, in order
+	livings process.Stamp // of the run directory when they were all; zero if they never were
 }
 
 type keptRecord struct {
@@ -30,6 +35,9 @@ func (r *records) read(run *process.RunDir, worker string) (*record, error) {
 	}
 	r.mu.Lock()
 	kept, ok := r.kept[worker]
+	if ok && kept.stamp != stamp {
+		delete(r.kept, worker)
+	}
 	r.mu.Unlock()
 	if ok && kept.stamp == stamp {
 		return &kept.record, nil
@@ -69,4 +77,37 @@ func (r *records) isOver(leader process.Identity) bool {
 	defer r.mu.Unlock()
 	_, over := r.ended[leader]
 	return over
+}
+
+// mayLive returns the workers that have a directory, but for those that are known to be over, in order. Whoever has then met all
+// of them calls done.
+func (r *records) mayLive(run *process.RunDir) (ids []string, done func(), err error) {
+	stamp, err := run.WorkersStamp()
+	if err != nil {
+		return nil, nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if stamp == r.livings {
+		r.living = slices.DeleteFunc(r.living, r.knownOver)
+		return slices.Clone(r.living), func() {}, nil
+	}
+	settled := stamp.Settled()
+	ids, err = run.Workers()
+	return ids, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if settled {
+			r.living, r.livings = slices.DeleteFunc(slices.Clone(ids), r.knownOver), stamp
+		}
+	}, err
+}
+
+// knownOver reports whether nothing is left of the worker of the record that is kept. The caller holds r.mu.
+func (r *records) knownOver(worker string) bool {
+	kept, ok := r.kept[worker]
+	if ok {
+		_, ok = r.ended[kept.Process.Identity]
+	}
+	return ok
 }

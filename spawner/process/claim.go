@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -101,7 +103,8 @@ func (c *Claim) behind() []string {
 	return []string{c.run.worker(c.worker) + "/" + recordFile, exit, exit + unfinished, failure, failure + unfinished}
 }
 
-// forget removes the record of an earlier start and what it wrote into the lock file.
+// forget removes the record of an earlier start and what it wrote into the lock file. Behind that, and before anything is
+// started, it touches the directory that all workers are in: see [RunDir.WorkersStamp].
 func (c *Claim) forget() error {
 	for _, path := range c.behind() {
 		if err := unix.Unlink(path); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -111,7 +114,8 @@ func (c *Claim) forget() error {
 	if err := unix.Ftruncate(c.writer, 0); err != nil {
 		return &fs.PathError{Op: "truncate", Path: c.run.lockPath(c.worker), Err: err}
 	}
-	return nil
+	now := time.Now()
+	return os.Chtimes(c.run.workers(), now, now)
 }
 
 // Release gives up this process's part in the lock. It may be called twice.

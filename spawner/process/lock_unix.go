@@ -132,7 +132,7 @@ func readOwn(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Stamp tells one version of a worker's record from every other.
+// Stamp tells one version of a worker's record, or of all of them, from every other.
 type Stamp struct {
 	inode, size       int64
 	links             int64
@@ -140,17 +140,28 @@ type Stamp struct {
 }
 
 // Stamp returns the stamp of the worker's record as it is now. The error is fs.ErrNotExist if the worker has no directory.
-func (d *RunDir) Stamp(worker string) (Stamp, error) {
+func (d *RunDir) Stamp(worker string) (Stamp, error) { return stampOf(d.lockPath(worker)) }
+
+// WorkersStamp returns a stamp that changes whenever a worker comes or goes, and before one that has ended is started again.
+func (d *RunDir) WorkersStamp() (Stamp, error) { return stampOf(d.workers()) }
+
+func stampOf(path string) (Stamp, error) {
 	var stat unix.Stat_t
-	if err := unix.Lstat(d.lockPath(worker), &stat); err != nil {
-		return Stamp{}, &fs.PathError{Op: "stat", Path: d.lockPath(worker), Err: err}
+	if err := unix.Lstat(path, &stat); err != nil {
+		return Stamp{}, &fs.PathError{Op: "stat", Path: path, Err: err}
 	}
 	return Stamp{
 		inode: int64(stat.Ino), size: stat.Size, links: int64(stat.Nlink), modified: stat.Mtim.Nano(), changed: stat.Ctim.Nano(),
 	}, nil
 }
 
-// Settled reports whether no later version can bear the same stamp: the clock of a file system ticks every few milliseconds.
+// Settled reports whether no later version can bear the same stamp: the clock of a file system ticks every few milliseconds, or
+// every second, and then there are no nanoseconds.
 func (s Stamp) Settled() bool {
-	return time.Since(time.Unix(0, max(s.modified, s.changed))) > time.Second
+	const second = int64(time.Second)
+	tick := 50 * time.Millisecond
+	if s.modified%second == 0 || s.changed%second == 0 {
+		tick = time.Second
+	}
+	return time.Since(time.Unix(0, max(s.modified, s.changed))) > tick
 }

@@ -108,6 +108,9 @@ type Stamp struct{}
 // Stamp returns fs.ErrNotExist: there are no workers.
 func (d *RunDir) Stamp(string) (Stamp, error) { return Stamp{}, fs.ErrNotExist }
 
+// WorkersStamp returns fs.ErrNotExist.
+func (d *RunDir) WorkersStamp() (Stamp, error) { return Stamp{}, fs.ErrNotExist }
+
 // Settled reports false.
 func (s Stamp) Settled() bool { return false }
 
