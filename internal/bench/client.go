@@ -59,6 +59,8 @@ func (c *client) answer(verb string, n, at int, word string) (any, error) {
 		return c.get(n)
 	case "delete":
 		return c.delete(n)
+	case "await":
+		return true, c.await(n)
 	case "workers":
 		return c.workers, nil
 	case "kill":
@@ -89,11 +91,7 @@ func (c *client) list(n int, want string) (s sample, err error) {
 		return s, err
 	}
 	check := func() error {
-		reply, err := c.ask(messages.WorkerList, request)
-		if err != nil {
-			return err
-		}
-		page, err := messages.DecodeWorkers(reply.Data)
+		page, err := c.page(request)
 		if err != nil {
 			return err
 		}
@@ -110,6 +108,40 @@ func (c *client) list(n int, want string) (s sample, err error) {
 		return err
 	})
 	return s, errors.Join(err, check())
+}
+
+func (c *client) page(request []byte) (messages.WorkerPage, error) {
+	reply, err := c.ask(messages.WorkerList, request)
+	if err != nil {
+		return messages.WorkerPage{}, err
+	}
+	return messages.DecodeWorkers(reply.Data)
+}
+
+// await waits until n workers are ready.
+func (c *client) await(n int) error {
+	request, err := messages.ListRequest{}.Encode()
+	if err != nil {
+		return err
+	}
+	for limit := time.Now().Add(3 * patience); ; time.Sleep(10 * time.Millisecond) {
+		page, err := c.page(request)
+		if err != nil {
+			return err
+		}
+		ready := 0
+		for _, w := range page.Workers {
+			if w.State == messages.StateReady {
+				ready++
+			}
+		}
+		if ready == n {
+			return nil
+		}
+		if time.Now().After(limit) {
+			return fmt.Errorf("%d workers of %d are ready", ready, n)
+		}
+	}
 }
 
 // get asks n times for one of the workers, for another each time.

@@ -49,28 +49,22 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	if f.Idle, err = readMemory(st.hive.Process.Pid); err != nil {
 		return f, err
 	}
-	for range rounds {
-		steps := []func() error{
-			func() error { return st.sample(st.client, &trips, nil, "echo", roundTrips, 1, "-") },
-			func() error { return st.sample(st.starter, &bare, nil, "start", sequential, 1, st.tiny) },
-			func() error { return st.sample(st.client, &sketches, nil, "start", sequential, 1, st.tiny) },
-			func() error { return st.sample(st.client, &contracts, nil, "contract", sequential, 1, st.binary) },
-			func() error { return st.sample(st.client, &jobs, nil, "spawn", sequential, 1, "0.1.0") },
-			func() error { return st.sample(st.starter, nil, &bareRates, "start", concurrent, atOnce, st.tiny) },
-			func() error { return st.sample(st.client, nil, &sketchRates, "start", concurrent, atOnce, st.tiny) },
-			func() error {
-				return st.sample(st.client, nil, &contractRates, "contract", concurrent, atOnce, st.binary)
-			},
-			func() error { return st.sample(st.client, nil, &jobRates, "spawn", concurrent, atOnce, "0.1.0") },
-		}
-		for _, step := range steps {
-			if ctx.Err() != nil {
-				return f, ctx.Err()
-			}
-			if err := step(); err != nil {
-				return f, err
-			}
-		}
+	err = repeat(
+		ctx, rounds,
+		func() error { return st.sample(st.client, &trips, nil, "echo", roundTrips, 1, "-") },
+		func() error { return st.sample(st.starter, &bare, nil, "start", sequential, 1, st.tiny) },
+		func() error { return st.sample(st.client, &sketches, nil, "start", sequential, 1, st.tiny) },
+		func() error { return st.sample(st.client, &contracts, nil, "contract", sequential, 1, st.binary) },
+		func() error { return st.sample(st.client, &jobs, nil, "spawn", sequential, 1, "0.1.0") },
+		func() error { return st.sample(st.starter, nil, &bareRates, "start", concurrent, atOnce, st.tiny) },
+		func() error { return st.sample(st.client, nil, &sketchRates, "start", concurrent, atOnce, st.tiny) },
+		func() error {
+			return st.sample(st.client, nil, &contractRates, "contract", concurrent, atOnce, st.binary)
+		},
+		func() error { return st.sample(st.client, nil, &jobRates, "spawn", concurrent, atOnce, "0.1.0") },
+	)
+	if err != nil {
+		return f, err
 	}
 	f.RoundTrip, f.BareStart, f.Job, f.JobP99 = quantile(trips, .5), quantile(bare, .5), quantile(jobs, .5), quantile(jobs, .99)
 	f.Sketch, f.Contract = quantile(sketches, .5), quantile(contracts, .5)
@@ -82,7 +76,25 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	if f.Answers, err = st.crowd(ctx, rounds); err != nil {
 		return f, err
 	}
+	if err := st.serving(ctx, rounds, &f.Answers); err != nil {
+		return f, err
+	}
 	return f, st.living(ctx, &f)
+}
+
+// repeat takes the steps in turns.
+func repeat(ctx context.Context, rounds int, steps ...func() error) error {
+	for range rounds {
+		for _, step := range steps {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err := step(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // largeWorker compares a worker of 100 MB with a small one.

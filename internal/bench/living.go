@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -26,48 +27,31 @@ const (
 
 // answers is what a hive takes to answer for its workers in a crowd of processes. Durations are medians.
 type answers struct {
-	Processes    int
-	RoundTrip    time.Duration
-	List, Get    time.Duration
-	Delete, Exit time.Duration // of the whole request, and of the same program from a bare SIGTERM on
+	Processes               int
+	RoundTrip               time.Duration
+	List, Get               time.Duration // of workers that do not listen, so that none is asked for its health
+	Delete, Exit            time.Duration // of the whole request, and of the same program from a bare SIGTERM on
+	ListServing, GetServing time.Duration // of workers that answer when they are asked for their health
 }
 
 // crowd measures the questions and the deletes among many processes that are none of the hive's.
 func (st *stage) crowd(ctx context.Context, rounds int) (a answers, err error) {
-	defer func() {
-		var killed bool
-		err = errors.Join(err, st.client.ask("kill", &killed), st.sketch.ask("kill", &killed))
-	}()
+	defer func() { err = errors.Join(err, st.disperse()) }()
+	if a.Processes, err = st.gather("0.1.0"); err != nil {
+		return a, err
+	}
 	var trips, listed, got, deleted, exits []time.Duration
-	if err := st.act(st.client, nil, "spawn", listedCount, "0.1.0"); err != nil {
+	err = repeat(
+		ctx, rounds,
+		func() error { return st.act(st.client, &trips, "echo", roundTrips, "-") },
+		func() error { return st.act(st.client, &listed, "list", lists, strconv.Itoa(listedCount)) },
+		func() error { return st.act(st.client, &got, "get", gets, "-") },
+		func() error { return st.act(st.client, nil, "spawn", deletes, "0.1.0") },
+		func() error { return st.act(st.client, &deleted, "delete", deletes, "-") },
+		func() error { return st.act(st.starter, &exits, "exit", deletes, st.tiny) },
+	)
+	if err != nil {
 		return a, err
-	}
-	if a.Processes, err = processes(); err != nil {
-		return a, err
-	}
-	if err := st.act(st.sketch, nil, "start", max(processCount-a.Processes, 0), st.tiny); err != nil {
-		return a, err
-	}
-	if a.Processes, err = processes(); err != nil {
-		return a, err
-	}
-	for range rounds {
-		steps := []func() error{
-			func() error { return st.act(st.client, &trips, "echo", roundTrips, "-") },
-			func() error { return st.act(st.client, &listed, "list", lists, strconv.Itoa(listedCount)) },
-			func() error { return st.act(st.client, &got, "get", gets, "-") },
-			func() error { return st.act(st.client, nil, "spawn", deletes, "0.1.0") },
-			func() error { return st.act(st.client, &deleted, "delete", deletes, "-") },
-			func() error { return st.act(st.starter, &exits, "exit", deletes, st.tiny) },
-		}
-		for _, step := range steps {
-			if ctx.Err() != nil {
-				return a, ctx.Err()
-			}
-			if err := step(); err != nil {
-				return a, err
-			}
-		}
 	}
 	a.RoundTrip, a.List, a.Get = quantile(trips, .5), quantile(listed, .5), quantile(got, .5)
 	a.Delete, a.Exit = quantile(deleted, .5), quantile(exits, .5)
@@ -75,6 +59,52 @@ func (st *stage) crowd(ctx context.Context, rounds int) (a answers, err error) {
 		return a, errors.Join(err, fmt.Errorf("only %d of %d processes are left: they ended before they were needed no more", left, a.Processes))
 	}
 	return a, nil
+}
+
+// serving measures the questions when each worker has to be asked for its health, too: llm-worker, a server in Go.
+func (st *stage) serving(ctx context.Context, rounds int, a *answers) (err error) {
+	defer func() { err = errors.Join(err, st.disperse()) }()
+	code, err := os.ReadFile(filepath.Join(filepath.Dir(st.serve[0]), "llm-worker"))
+	if err != nil {
+		return fmt.Errorf("%w; run make build first, or make bench", err)
+	}
+	if err := st.install("0.3.0", code, 0); err != nil {
+		return err
+	}
+	if _, err := st.gather("0.3.0"); err != nil {
+		return err
+	}
+	if err := st.client.ask(fmt.Sprintf("await %d 1 -", listedCount), new(bool)); err != nil {
+		return err
+	}
+	var listed, got []time.Duration
+	err = repeat(
+		ctx, rounds,
+		func() error { return st.act(st.client, &listed, "list", lists, strconv.Itoa(listedCount)) },
+		func() error { return st.act(st.client, &got, "get", gets, "-") },
+	)
+	a.ListServing, a.GetServing = quantile(listed, .5), quantile(got, .5)
+	return err
+}
+
+// gather has the hive start its workers, and fills the machine up with other processes. It returns how many there are then.
+func (st *stage) gather(version string) (int, error) {
+	if err := st.act(st.client, nil, "spawn", listedCount, version); err != nil {
+		return 0, err
+	}
+	count, err := processes()
+	if err != nil {
+		return 0, err
+	}
+	if err := st.act(st.sketch, nil, "start", max(processCount-count, 0), st.tiny); err != nil {
+		return 0, err
+	}
+	return processes()
+}
+
+// disperse ends all that gather began.
+func (st *stage) disperse() error {
+	return errors.Join(st.client.ask("kill", new(bool)), st.sketch.ask("kill", new(bool)))
 }
 
 // living measures the hive while many workers run: as soon as they do, when it was asked for them, and when it was killed

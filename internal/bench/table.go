@@ -74,6 +74,8 @@ func (a answers) print(t *table) {
 	t.row(fmt.Sprintf("NATS round trip among %d processes, p50", a.Processes), micros(a.RoundTrip))
 	t.row(fmt.Sprintf("worker_list of %d workers among them, p50", listedCount), micros(a.List), micros(a.RoundTrip), more(a.List, a.RoundTrip), "at most 3000 µs")
 	t.row("worker_get of one of them, p50", micros(a.Get), micros(a.RoundTrip), more(a.Get, a.RoundTrip), "at most 1000 µs more")
+	t.row(fmt.Sprintf("worker_list of %d that serve, each asked, p50", listedCount), micros(a.ListServing), micros(a.RoundTrip), more(a.ListServing, a.RoundTrip), "at most 3000 µs")
+	t.row("worker_get of one that serves, p50", micros(a.GetServing), micros(a.RoundTrip), more(a.GetServing, a.RoundTrip), "at most 1000 µs more")
 	t.row("worker_delete among them, p50", micros(a.Delete), micros(a.Exit)+" (its own exit)", more(a.Delete, a.Exit), "at most 10000 µs more")
 }
 
