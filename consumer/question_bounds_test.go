@@ -25,6 +25,7 @@ func TestQuestionsWaitForNoJob(t *testing.T) {
 	w.send(t, jobFor("working"))
 	working := g.next(t)
 	w.send(t, jobFor("in-line"))
+	accepted(t, w.nc)
 	require.Equal(t, messages.HiveBusy, failureOf(t, ask(t, nc, "gpu-1", jobFor("late"))).Err.Code)
 
 	var info messages.HiveInfo

@@ -43,6 +43,7 @@ func TestFactsOfALivingWorker(t *testing.T) {
 	require.NotContains(t, string(text), "secret")
 
 	h.run("p", "parent", "made")
+	h.started(h.childOf("p"))
 	p := h.get("p")
 	require.Equal(t, 2, p.Processes)
 	require.Greater(t, p.Threads, 2)

@@ -42,11 +42,20 @@ func crowd(b *testing.B, workers, others int) *spawner.Spawner {
 		HiveID: "gpu-1", RunDir: filepath.Join(run, "run"), LogDir: filepath.Join(dir, "log"), CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(),
 	})
 	require.NoError(b, err)
-	b.Cleanup(func() { _ = s.Close() })
+	var pids []int
+	b.Cleanup(func() { // the ended ones must be gone, or they are in the way of the next measurement
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		for s.Living() > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		_ = s.Close()
+	})
 	for i := range workers {
 		got, err := s.Spawn(b.Context(), called(fmt.Sprintf("worker-%03d", i), "job", "m"), func(messages.Event) {}, func() {})
 		require.NoError(b, err)
-		b.Cleanup(func() { _ = syscall.Kill(got.PID, syscall.SIGKILL) })
+		pids = append(pids, got.PID)
 	}
 	// From then on the hive may remember what it read of them.
 	time.Sleep(1100 * time.Millisecond)
