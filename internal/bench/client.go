@@ -5,8 +5,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -59,6 +61,8 @@ func (c *client) answer(verb string, n, at int, word string) (any, error) {
 		return c.get(n)
 	case "delete":
 		return c.delete(n)
+	case "check":
+		return c.check(n)
 	case "await":
 		return true, c.await(n)
 	case "workers":
@@ -142,6 +146,34 @@ func (c *client) await(n int) error {
 			return fmt.Errorf("%d workers of %d are ready", ready, n)
 		}
 	}
+}
+
+// check asks all workers for their health n times, as many at once as the hive does, and as any program in Go would.
+func (c *client) check(n int) (s sample, err error) {
+	request, err := messages.ListRequest{}.Encode()
+	if err != nil {
+		return s, err
+	}
+	page, err := c.page(request)
+	if err != nil {
+		return s, err
+	}
+	const atOnce = 16
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	return measure(n, 1, func() error {
+		var asked atomic.Int64
+		_, err := measure(len(page.Workers), atOnce, func() error {
+			resp, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/health", page.Workers[asked.Add(1)-1].Port))
+			if err != nil {
+				return err
+			}
+			if resp.StatusCode != http.StatusOK {
+				err = errors.New(resp.Status)
+			}
+			return errors.Join(err, resp.Body.Close())
+		})
+		return err
+	})
 }
 
 // get asks n times for one of the workers, for another each time.

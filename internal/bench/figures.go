@@ -30,9 +30,10 @@ type figures struct {
 	JobP99                                      time.Duration
 	BareRate, SketchRate, ContractRate, JobRate float64 // per second, [atOnce] at once; medians of the rounds
 	SmallJob, LargeJob                          time.Duration
-	Idle, Living                                memory
 	Answers                                     answers
-	Asked, Restarted                            memory // with [livingCount] workers, listed many times
+	Idle, Living                                memory // of a hive that was just started; with [livingCount] workers
+	Asked, Restarted                            memory // with those, listed many times
+	Worn                                        memory // of the hive that started all workers of this run, none of which lives
 }
 
 // memory is what a process needs.
@@ -45,11 +46,7 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	var f figures
 	var trips, bare, sketches, contracts, jobs []time.Duration
 	var bareRates, sketchRates, contractRates, jobRates []float64
-	var err error
-	if f.Idle, err = readMemory(st.hive.Process.Pid); err != nil {
-		return f, err
-	}
-	err = repeat(
+	err := repeat(
 		ctx, rounds,
 		func() error { return st.sample(st.client, &trips, nil, "echo", roundTrips, 1, "-") },
 		func() error { return st.sample(st.starter, &bare, nil, "start", sequential, 1, st.tiny) },

@@ -32,6 +32,7 @@ type answers struct {
 	List, Get               time.Duration // of workers that do not listen, so that none is asked for its health
 	Delete, Exit            time.Duration // of the whole request, and of the same program from a bare SIGTERM on
 	ListServing, GetServing time.Duration // of workers that answer when they are asked for their health
+	Checks                  time.Duration // of the health of all of them at once, by somebody who does nothing else
 }
 
 // crowd measures the questions and the deletes among many processes that are none of the hive's.
@@ -77,12 +78,14 @@ func (st *stage) serving(ctx context.Context, rounds int, a *answers) (err error
 	if err := st.client.ask(fmt.Sprintf("await %d 1 -", listedCount), new(bool)); err != nil {
 		return err
 	}
-	var listed, got []time.Duration
+	var checked, listed, got []time.Duration
 	err = repeat(
 		ctx, rounds,
+		func() error { return st.act(st.client, &checked, "check", lists, "-") },
 		func() error { return st.act(st.client, &listed, "list", lists, strconv.Itoa(listedCount)) },
 		func() error { return st.act(st.client, &got, "get", gets, "-") },
 	)
+	a.Checks = quantile(checked, .5)
 	a.ListServing, a.GetServing = quantile(listed, .5), quantile(got, .5)
 	return err
 }
@@ -107,9 +110,12 @@ func (st *stage) disperse() error {
 	return errors.Join(st.client.ask("kill", new(bool)), st.sketch.ask("kill", new(bool)))
 }
 
-// living measures the hive while many workers run: as soon as they do, when it was asked for them, and when it was killed
-// and started again.
+// living measures a new hive while nothing and while many workers run: as soon as they do, when it was asked for them, and when it
+// was killed and started again.
 func (st *stage) living(ctx context.Context, f *figures) error {
+	if err := st.anew(ctx, f); err != nil {
+		return err
+	}
 	if err := st.client.ask(fmt.Sprintf("spawn %d %d 0.1.0", livingCount, atOnce), new(sample)); err != nil {
 		return err
 	}
@@ -131,6 +137,22 @@ func (st *stage) living(ctx context.Context, f *figures) error {
 		return err
 	}
 	return st.endOrphans()
+}
+
+// anew measures the hive that has done all the work before, puts another in its place, and measures that.
+func (st *stage) anew(ctx context.Context, f *figures) (err error) {
+	if f.Worn, err = readMemory(st.hive.Process.Pid); err != nil {
+		return err
+	}
+	if err := st.hive.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	_ = st.hive.Wait() // the error is that it was told to end
+	if err := st.startHive(ctx); err != nil {
+		return err
+	}
+	f.Idle, err = readMemory(st.hive.Process.Pid)
+	return err
 }
 
 // asked returns what the hive needs when it was asked for all its workers many times.

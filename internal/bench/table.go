@@ -74,7 +74,7 @@ func (a answers) print(t *table) {
 	t.row(fmt.Sprintf("NATS round trip among %d processes, p50", a.Processes), micros(a.RoundTrip))
 	t.row(fmt.Sprintf("worker_list of %d workers among them, p50", listedCount), micros(a.List), micros(a.RoundTrip), more(a.List, a.RoundTrip), "at most 3000 µs")
 	t.row("worker_get of one of them, p50", micros(a.Get), micros(a.RoundTrip), more(a.Get, a.RoundTrip), "at most 1000 µs more")
-	t.row(fmt.Sprintf("worker_list of %d that serve, each asked, p50", listedCount), micros(a.ListServing), micros(a.RoundTrip), more(a.ListServing, a.RoundTrip), "at most 3000 µs")
+	t.row(fmt.Sprintf("worker_list of %d that serve, each asked, p50", listedCount), micros(a.ListServing), micros(a.Checks)+" (their health checks)", times(a.ListServing, a.Checks), "at most 3000 µs")
 	t.row("worker_get of one that serves, p50", micros(a.GetServing), micros(a.RoundTrip), more(a.GetServing, a.RoundTrip), "at most 1000 µs more")
 	t.row("worker_delete among them, p50", micros(a.Delete), micros(a.Exit)+" (its own exit)", more(a.Delete, a.Exit), "at most 10000 µs more")
 }
@@ -85,6 +85,7 @@ func (f figures) needs(t *table) {
 		t.row(what, fmt.Sprintf("%.1f MB, %d threads", float64(m.RSS)/1000, m.Threads), "", "", aim)
 	}
 	of("idle hive", f.Idle, "at most 20 MB")
+	of("hive that has started all workers of this run", f.Worn, "")
 	of(fmt.Sprintf("hive with %d workers", livingCount), f.Living, "at most 10 MB more, no thread per worker")
 	of(fmt.Sprintf("the same, asked %d times for all of them", lists), f.Asked, "at most 40 MB, 16 threads")
 	of("the same, after kill -9 and a restart", f.Restarted, "at most 40 MB, 16 threads")
