@@ -81,17 +81,29 @@ func (s *Spawner) readAll(ids []string) []*record {
 // Get returns one worker as it is now, or as it was when it ended. The error is a [messages.WorkerNotFound] if the hive knows
 // none with this id.
 func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.WorkerAnswer, error) {
-	answer := messages.WorkerAnswer{HiveID: s.cfg.HiveID}
 	rec, err := s.find(req.WorkerID)
 	if err != nil {
-		return answer, err
+		return messages.WorkerAnswer{HiveID: s.cfg.HiveID}, err
+	}
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
+	var answer error
+	ask := func() { answer = health(ctx, rec.Result.Port) }
+	if rec.Process.Alive() {
+		asking.Go(ask) // while the machine is looked at, which takes as long
+		ask = asking.Wait
 	}
 	m := s.lookAt(*rec)
 	defer s.seen(m)
-	workers := []known{s.facts(m, *rec)}
-	s.askHealth(ctx, m, workers, healthLimit)
-	answer.Worker = workers[0].worker
-	return answer, nil
+	k := s.facts(m, *rec)
+	if k.alive && m.listening.On(k.worker.Port) {
+		if ask(); answer == nil && k.serves(m) {
+			k.worker.State = messages.StateReady
+		}
+	}
+	return messages.WorkerAnswer{HiveID: s.cfg.HiveID, Worker: k.worker}, nil
 }
 
 // Living returns how many workers run.
