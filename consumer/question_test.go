@@ -92,7 +92,7 @@ func TestQuestionsThatAreRefused(t *testing.T) {
 		"tail and place":         {"worker_logs", `{"worker_id":"w","tail":1,"from":0}`, messages.InvalidJob, "400", "tail"},
 		"another operation":      {"worker_get", `{"operation":"worker_list","worker_id":"w"}`, messages.InvalidJob, "400", "operation"},
 		"no JSON":                {"worker_list", `workers, please`, messages.InvalidJob, "400", "JSON"},
-		"nothing":                {"worker_list", ``, messages.InvalidJob, "400", "JSON"},
+		"nothing":                {"worker_get", ``, messages.InvalidJob, "400", "worker_id"},
 		"unknown worker":         {"worker_get", `{"worker_id":"nobody"}`, messages.WorkerNotFound, "404", "nobody"},
 		"log of nobody":          {"worker_logs", `{"worker_id":"nobody"}`, messages.WorkerNotFound, "404", "nobody"},
 		"no operation":           {"worker_lst", `{}`, messages.UnknownOperation, "400", "worker_list"},

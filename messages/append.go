@@ -53,6 +53,9 @@ func (f *Fields) appendJSON(o *object) {
 		o.number("exit_code", int64(*f.ExitCode))
 	}
 	o.textIfAny("signal", f.Signal)
+	if f.OOMKilled {
+		o.truth("oom_killed", true)
+	}
 	if f.Error != nil {
 		o.value("error", f.Error)
 	}

@@ -26,6 +26,9 @@ func (w Worker) AppendJSON(dst []byte) ([]byte, error) {
 		o.number("exit_code", int64(*w.ExitCode))
 	}
 	o.textIfAny("signal", w.Signal)
+	if w.OOMKilled {
+		o.truth("oom_killed", true)
+	}
 	if w.Failure != nil {
 		o.value("failure", w.Failure)
 	}

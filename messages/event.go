@@ -119,9 +119,11 @@ type Fields struct {
 	StartedBy string `json:"started_by,omitempty" jsonschema:"job that started the worker that ended"`
 	// TookMS is how long the step took, in milliseconds.
 	TookMS int64 `json:"took_ms,omitempty" jsonschema:"how long it took, in milliseconds"`
-	// ExitCode and Signal say how a worker's process ended.
+	// ExitCode, Signal and OOMKilled say how a worker's process ended.
 	ExitCode *int   `json:"exit_code,omitempty" jsonschema:"exit code of the worker's process, if it exited"`
 	Signal   string `json:"signal,omitempty" jsonschema:"signal that ended the worker's process, if one did"`
+	// OOMKilled says that the kernel ended the process because memory ran out; false also where that cannot be known.
+	OOMKilled bool `json:"oom_killed,omitempty" jsonschema:"true if the kernel ended the worker because memory ran out"`
 	// Error is what failed.
 	Error *Error `json:"error,omitempty" jsonschema:"what failed"`
 	// Processes is how many processes of a worker a signal reaches, or have ended; GraceMS is how long they have to obey it.

@@ -46,6 +46,9 @@ type request[R any] interface {
 
 // decodeQuestion is decodeRequest for what leaves nothing behind when it is refused.
 func decodeQuestion[R any, P request[R]](data []byte, op, own Operation, known []string) (R, error) {
+	if len(data) == 0 {
+		data = []byte("{}") // all of most questions may be left out
+	}
 	r, err := decodeRequest[R, P](data, op, own, known)
 	if err != nil {
 		var none R

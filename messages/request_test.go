@@ -74,7 +74,6 @@ func (k requestKind) with(fields string) string {
 // refusals returns requests of this kind that are not valid, by what is wrong with them.
 func (k requestKind) refusals() map[string]refusal {
 	all := map[string]refusal{
-		"nothing":        {payload: "", names: thePayload, unseen: true},
 		"half an object": {payload: `{"hive_id":`, names: thePayload, unseen: true},
 		"two objects":    {payload: k.with("") + k.with(""), names: thePayload, unseen: true},
 		"bad UTF-8":      {payload: k.with("\"hive_id\":\"\xff\""), names: thePayload},
@@ -91,6 +90,12 @@ func (k requestKind) refusals() map[string]refusal {
 		"twice":             {payload: k.with(`"hive_id":"h","hive_id":"h"`), names: "hive_id", unseen: true},
 		"another operation": {payload: k.with(`"operation":"worker_spawn"`), names: "operation"},
 		"operation case":    {payload: k.with(`"operation":` + quote(strings.ToUpper(string(k.op)))), names: "operation"},
+	}
+	switch {
+	case k.op == messages.WorkerDelete:
+		all["nothing"] = refusal{payload: "", names: thePayload, unseen: true}
+	case k.least != "":
+		all["nothing"] = refusal{payload: "", names: "worker_id", unseen: true}
 	}
 	values := map[string]string{"string": `"1"`, "number": `1`, "bool": `true`, "list": `["cpu"]`, "object": `{"a":"b"}`, "null": `null`}
 	for field, kind := range k.fields {
@@ -203,6 +208,16 @@ func TestDecodeRequestRefuses(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestNothingAsksForAll(t *testing.T) {
+	t.Parallel()
+	list, err := messages.DecodeList(nil, messages.WorkerList)
+	require.NoError(t, err)
+	require.Equal(t, messages.ListRequest{Operation: messages.WorkerList}, list)
+	status, err := messages.DecodeStatus(nil, messages.HiveStatus)
+	require.NoError(t, err)
+	require.Equal(t, messages.StatusRequest{Operation: messages.HiveStatus}, status)
 }
 
 func TestDecodeRequestAccepts(t *testing.T) {

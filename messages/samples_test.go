@@ -172,7 +172,7 @@ func everyFieldEvent() messages.Event {
 	}
 	e.Fields.StartedBy, e.Fields.ExitCode, e.Fields.Signal, e.Fields.Error = jobID, &code, "SIGKILL", &exited
 	e.Fields.Platform, e.Fields.Jobs = "linux/amd64", 2
-	e.Fields.Processes, e.Fields.GraceMS, e.Fields.LogBytes, e.Fields.CPUMS = 3, 10_000, 4193, 1840
+	e.Fields.Processes, e.Fields.GraceMS, e.Fields.LogBytes, e.Fields.CPUMS, e.Fields.OOMKilled = 3, 10_000, 4193, 1840, true
 	return e
 }
 
@@ -229,7 +229,7 @@ func exitedWorker() messages.Worker {
 		WorkerID: "worker-abc124", JobID: jobID, PID: 12399, State: messages.StateExited, Model: model, Device: "cpu", Port: 9002,
 		Worker: "cpu-llm-worker-rbee", WorkerType: "CpuLlm", Version: "0.1.0", BinaryPath: failure.Command[0], StartedAt: started,
 		EndedAt: started.Add(4_217 * time.Millisecond), UptimeMS: failure.LivedMS, LogPath: failure.LogPath, ExitCode: failure.ExitCode,
-		Signal: failure.Signal, Failure: failure,
+		Signal: failure.Signal, OOMKilled: failure.OOMKilled, Failure: failure,
 	}
 }
 

@@ -59,6 +59,8 @@ type Worker struct {
 	ExitCode *int `json:"exit_code,omitempty" jsonschema:"exit code of its process, if it exited"`
 	// Signal is the signal that ended an exited one, like "SIGKILL"; empty if none did or nobody knows.
 	Signal string `json:"signal,omitempty" jsonschema:"signal that ended its process, if one did"`
+	// OOMKilled says that the kernel ended it because memory ran out; false also where that cannot be known.
+	OOMKilled bool `json:"oom_killed,omitempty" jsonschema:"true if the kernel ended its process because memory ran out"`
 	// Failure is the error that its job was answered with; nil if there was none.
 	Failure *Error `json:"failure,omitempty" jsonschema:"what its job was answered with, if it failed"`
 }

@@ -115,8 +115,8 @@ func (s *Spawner) watchAgain(rec record) {
 		return
 	}
 	s.watcher.Watch(p, func(exit process.Exit) {
-		s.keepEnd(rec, exit)
-		s.cfg.Exited(exitEvent(rec.Result, exit))
+		end := s.keepEnd(rec, exit)
+		s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))
 	})
 	s.cfg.Logger.Info("worker of an earlier hive still runs", "job", rec.Job.JobID, "worker", worker, "pid", pid, "port", rec.Result.Port)
 }

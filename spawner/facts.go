@@ -137,9 +137,9 @@ func (s *Spawner) ended(w *messages.Worker, rec record) {
 	end, err := s.readEnd(rec)
 	switch {
 	case err == nil:
-		w.ExitCode, w.Signal, w.EndedAt = end.Code, end.Signal, end.At
+		w.ExitCode, w.Signal, w.OOMKilled, w.EndedAt = end.Code, end.Signal, end.OOMKilled, end.At
 	case w.Failure != nil && w.Failure.Code == messages.WorkerExited:
-		w.ExitCode, w.Signal = w.Failure.ExitCode, w.Failure.Signal
+		w.ExitCode, w.Signal, w.OOMKilled = w.Failure.ExitCode, w.Failure.Signal, w.Failure.OOMKilled
 		if w.Failure.LivedMS > 0 {
 			w.EndedAt = rec.Process.At.Add(time.Duration(w.Failure.LivedMS) * time.Millisecond)
 		}
@@ -211,8 +211,8 @@ type end struct {
 // system would keep a thread of the hive's, and Go gives back none.
 const endsAtOnce = 2
 
-// keepEnd writes down how a worker ended, for those who ask later.
-func (s *Spawner) keepEnd(rec record, exit process.Exit) {
+// keepEnd writes down how a worker ended, for those who ask later, and returns that.
+func (s *Spawner) keepEnd(rec record, exit process.Exit) end {
 	s.ends <- struct{}{}
 	defer func() { <-s.ends }()
 	e := end{Process: rec.Process.Identity, Signal: exit.Signal, At: exit.At.UTC(), OOMKilled: outOfMemory(rec, exit)}
@@ -220,6 +220,7 @@ func (s *Spawner) keepEnd(rec record, exit process.Exit) {
 		e.Code = &exit.Code
 	}
 	s.writeEnd(rec, e)
+	return e
 }
 
 // keepUnseenEnd writes down that a worker has ended while no hive was there to see it, unless its end is known. From now on its

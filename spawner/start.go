@@ -144,9 +144,9 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	claim.Release()
 	port.Release()
 	s.watcher.Watch(p, func(exit process.Exit) {
-		s.keepEnd(rec, exit)
+		end := s.keepEnd(rec, exit)
 		if run.end() {
-			s.cfg.Exited(exitEvent(rec.Result, exit))
+			s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))
 		}
 	})
 	if err != nil {

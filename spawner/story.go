@@ -90,14 +90,16 @@ func (t story) replayed(r messages.Result) {
 	})
 }
 
-func (t story) exited(r messages.Result, exit process.Exit) {
-	t.emit(exitEvent(r, exit))
+func (t story) exited(r messages.Result, exit process.Exit, oom bool) {
+	t.emit(exitEvent(r, exit, oom))
 }
 
 // exitEvent tells that a worker's process ended; inside its job if that is still running, outside any job otherwise.
-func exitEvent(r messages.Result, exit process.Exit) messages.Event {
+func exitEvent(r messages.Result, exit process.Exit, oom bool) messages.Event {
 	lived := exit.At.Sub(r.StartedAt).Round(time.Millisecond)
-	fields := messages.Fields{PID: r.PID, Port: r.Port, LogPath: r.LogPath, StartedBy: r.JobID, TookMS: lived.Milliseconds(), Signal: exit.Signal}
+	fields := messages.Fields{
+		PID: r.PID, Port: r.Port, LogPath: r.LogPath, StartedBy: r.JobID, TookMS: lived.Milliseconds(), Signal: exit.Signal, OOMKilled: oom,
+	}
 	if exit.Signal == "" && !exit.Unknown {
 		fields.ExitCode = &exit.Code
 	}
@@ -105,8 +107,12 @@ func exitEvent(r messages.Result, exit process.Exit) messages.Event {
 	if exit.Clean() || exit.Unknown {
 		level = messages.LevelInfo
 	}
+	why := ""
+	if oom {
+		why = ", because memory ran out"
+	}
 	return messages.Event{
 		Action: messages.ActionExited, Level: level, WorkerID: r.WorkerID, Fields: fields,
-		Human: fmt.Sprintf("Worker '%s' (PID: %d) %s after %s", r.WorkerID, r.PID, exit, lived),
+		Human: fmt.Sprintf("Worker '%s' (PID: %d) %s after %s%s", r.WorkerID, r.PID, exit, lived, why),
 	}
 }

@@ -80,13 +80,14 @@ func (s *Spawner) exited(run *running, tell story) error {
 	<-run.Done()
 	run.end()
 	rec, exit := run.record, run.Exit()
-	tell.exited(rec.Result, exit)
+	oom := outOfMemory(rec, exit)
+	tell.exited(rec.Result, exit, oom)
 	took := lived(rec, exit)
 	e := messages.Errorf(messages.WorkerExited, "%s %s after %s", rec.Result.Worker, exit, took)
 	if exit.Signal == "" && !exit.Unknown {
 		e.ExitCode = &exit.Code
 	}
-	e.Signal, e.LivedMS, e.OOMKilled = exit.Signal, took.Milliseconds(), outOfMemory(rec, exit)
+	e.Signal, e.LivedMS, e.OOMKilled = exit.Signal, took.Milliseconds(), oom
 	s.dossier(e, rec, run.LogStart)
 	if e.OOMKilled {
 		e.Message += ", because the machine ran out of memory: take a smaller model, or another machine"

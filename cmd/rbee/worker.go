@@ -168,6 +168,9 @@ func ending(worker messages.Worker) string {
 	case worker.Signal != "":
 		how = "by " + worker.Signal
 	}
+	if worker.OOMKilled {
+		how += ", because memory ran out"
+	}
 	if !worker.EndedAt.IsZero() {
 		how += ", " + worker.EndedAt.Format(time.RFC3339)
 	}
