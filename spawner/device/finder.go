@@ -2,9 +2,9 @@ package device
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 )
@@ -46,6 +46,7 @@ type Finder struct {
 
 	mu     sync.Mutex
 	last   Report
+	early  []Found // what was known at the beginning of a look, before nvidia-smi had answered
 	flight *flight // the look that is under way; nil if none is
 
 	kill  func(*exec.Cmd) // how a program is ended with what it has started
@@ -106,13 +107,13 @@ func (f *Finder) Look(ctx context.Context, maxAge time.Duration) Report {
 	under := f.begin()
 	f.mu.Unlock()
 	if under == nil {
-		return late(last, 0)
+		return f.late(last, 0)
 	}
 	select {
 	case <-under.done:
 		return under.report
 	case <-ctx.Done():
-		return late(last, time.Since(under.began))
+		return f.late(last, time.Since(under.began))
 	}
 }
 
@@ -191,16 +192,21 @@ func (f *Finder) guarded() (report Report) {
 	return f.look(f.ctx)
 }
 
-// late returns what was known before a look that takes too long.
-func late(last Report, waited time.Duration) Report {
+// late returns what is known while a look takes too long: what was known before it or, if that was nothing, what a glance told.
+func (f *Finder) late(last Report, waited time.Duration) Report {
 	report := last
-	report.Problems = append([]string(nil), last.Problems...)
+	report.Problems = slices.Clone(last.Problems)
 	report.Whole = false
 	if last.At.IsZero() {
-		report.Devices = []Found{{Device: Device{Kind: CPU}}}
+		f.mu.Lock()
+		report.Devices = f.early
+		f.mu.Unlock()
+		if report.Devices == nil {
+			report.Devices = []Found{{Device: Device{Kind: CPU}}}
+		}
 		report.trouble("the driver has been asked for %s and has not answered yet", waited.Round(time.Millisecond))
 		return report
 	}
-	report.trouble("%s; known from %s ago", fmt.Sprintf("the driver has been asked again for %s and has not answered yet", waited.Round(time.Millisecond)), time.Since(last.At).Round(time.Second))
+	report.trouble("the driver has been asked again for %s and has not answered yet; known from %s ago", waited.Round(time.Millisecond), time.Since(last.At).Round(time.Second))
 	return report
 }

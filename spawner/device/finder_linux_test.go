@@ -109,6 +109,26 @@ func TestFind(t *testing.T) {
 	require.EqualError(t, err, "whether this machine has cuda:0 is not known: nvidia-smi: exit status 9: some trouble")
 }
 
+// nvidia-smi sets up every card first, which may take many seconds; what the driver shows by itself is known by then.
+func TestAFirstGlance(t *testing.T) {
+	t.Parallel()
+	b := newBox(t, "how", "wait", "out", h100s)
+	b.shows("0000:18:00.0", "NVIDIA H100 80GB HBM3", "GPU-18")
+	f := b.finder()
+	f.Refresh(0)
+	b.await(func() bool { return b.calls() == 1 })
+	report := f.Look(gone(t), 0)
+	require.Equal(t, []string{"cuda:0 NVIDIA H100 80GB HBM3 GPU-18 0"}, cards(report))
+	require.False(t, report.Whole)
+	require.Len(t, report.Problems, 1)
+	_, err := f.Find(gone(t), cuda(0))
+	require.NoError(t, err)
+	_, err = f.Find(gone(t), cuda(1))
+	require.IsType(t, &UnknownError{}, err)
+	b.file("go", "now")
+	require.Len(t, cards(f.Look(t.Context(), time.Hour)), 2)
+}
+
 // A card that is put in, or comes back, is found by the job that asks for it once the last look is not fresh any more.
 func TestACardThatIsNewIsFound(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,6 +18,7 @@ import (
 func (f *Finder) look(ctx context.Context) Report {
 	report := Report{Devices: []Found{processors()}, Whole: true}
 	if CudaLlm.SupportedOn(runtime.GOOS) {
+		f.glance(report)
 		f.addCards(ctx, &report)
 	}
 	if gpu, ok := metal(); ok {
@@ -24,6 +26,20 @@ func (f *Finder) look(ctx context.Context) Report {
 	}
 	report.At = time.Now()
 	return report
+}
+
+// glance notes, for the first who cannot wait, what the driver shows without being asked: nvidia-smi may take many seconds when it
+// has to set up the cards first.
+func (f *Finder) glance(report Report) {
+	cards, _, err := readDriver(f.cfg.Driver)
+	if err != nil {
+		return
+	}
+	report.Whole = false // so that nothing is said of what is missing
+	devices := append(slices.Clone(report.Devices), f.visible(cards, &report)...)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.early = devices
 }
 
 // addCards adds NVIDIA's GPUs: what nvidia-smi says or, if it is missing or in trouble, what the driver itself shows.
