@@ -219,7 +219,7 @@ func TestANumberMeansOneCard(t *testing.T) {
 		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", got.result.PID))
 		require.NoError(t, err)
 		var env []string
-		for _, entry := range strings.Split(string(environ), "\x00") {
+		for entry := range strings.SplitSeq(string(environ), "\x00") {
 			if strings.HasPrefix(entry, "CUDA_") {
 				env = append(env, entry)
 			}

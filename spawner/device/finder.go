@@ -40,11 +40,10 @@ type Config struct {
 // Finder finds out what devices this machine has, and remembers it for a while. Its methods may be called from several
 // goroutines at once: one look serves all who ask while it lasts, and nobody waits for it longer than they want to.
 type Finder struct {
-	cfg    Config
-	ctx    context.Context // of the looks: they outlive who asked first
-	cancel context.CancelFunc
+	cfg Config
 
 	mu     sync.Mutex
+	closed bool
 	last   Report
 	early  []Found // what was known at the beginning of a look, before nvidia-smi had answered
 	flight *flight // the look that is under way; nil if none is
@@ -55,6 +54,7 @@ type Finder struct {
 
 // flight is one look. Its report is there when done is closed.
 type flight struct {
+	cancel context.CancelFunc
 	done   chan struct{}
 	report Report
 	began  time.Time
@@ -74,21 +74,20 @@ func NewFinder(cfg Config) *Finder {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = smiTimeout
 	}
-	f := &Finder{cfg: cfg, kill: killGroup}
-	f.ctx, f.cancel = context.WithCancel(context.Background())
-	return f
+	return &Finder{cfg: cfg, kill: killGroup}
 }
 
 // Close ends the look that is under way and waits for that, two seconds at most: a driver that hangs holds whoever reads
 // from it. Who asks afterwards gets what is known.
 func (f *Finder) Close() {
-	f.cancel()
 	f.mu.Lock()
+	f.closed = true
 	under := f.flight
 	f.mu.Unlock()
 	if under == nil {
 		return
 	}
+	under.cancel()
 	select {
 	case <-under.done:
 	case <-time.After(closePatience):
@@ -166,14 +165,16 @@ func (f *Finder) UUID(ctx context.Context, d Device) (string, error) {
 // begin returns the look that is under way, having begun one if there was none, or nil if the finder is closed. f.mu is
 // held.
 func (f *Finder) begin() *flight {
-	if f.flight != nil || f.ctx.Err() != nil {
+	if f.flight != nil || f.closed {
 		return f.flight
 	}
-	under := &flight{done: make(chan struct{}), began: time.Now()}
+	ctx, cancel := context.WithCancel(context.Background()) // it outlives who asked first
+	under := &flight{cancel: cancel, done: make(chan struct{}), began: time.Now()}
 	f.flight = under
 	go func() {
 		defer close(under.done)
-		under.report = f.guarded()
+		defer cancel()
+		under.report = f.guarded(ctx)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.last, f.flight = under.report, nil
@@ -182,14 +183,14 @@ func (f *Finder) begin() *flight {
 }
 
 // guarded looks, and makes a fault of its own a problem of the report.
-func (f *Finder) guarded() (report Report) {
+func (f *Finder) guarded(ctx context.Context) (report Report) {
 	defer func() {
 		if broken := recover(); broken != nil {
 			report = Report{Devices: []Found{{Device: Device{Kind: CPU}}}, At: time.Now()}
 			report.trouble("the look itself broke: %v", broken)
 		}
 	}()
-	return f.look(f.ctx)
+	return f.look(ctx)
 }
 
 // late returns what is known while a look takes too long: what was known before it or, if that was nothing, what a glance told.
