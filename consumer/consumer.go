@@ -60,14 +60,24 @@ type Config struct {
 	Queue QueueMode
 	// QueueLook is how long the hive waits until it looks again for a queue that is not there; 0 means 10 seconds.
 	QueueLook time.Duration
-	// Machine tells which devices jobs can name on this machine, and how many workers run; nil means that only the processor
-	// is known. It is asked for each hive_status.
-	Machine func() (devices []string, workers int)
+	// Machine tells what jobs can name on this machine and what runs there; nil means that only the processor is known. It is
+	// asked before the hive is discoverable, and for each hive_status: it should take no longer than people wait.
+	Machine func(ctx context.Context) Machine
 	// Logger takes the log; nil discards it.
 	Logger *slog.Logger
 	// Ready, if not nil, is called once: when the server has the hive's subscriptions, so that no job sent from then on
 	// is missed.
 	Ready func()
+}
+
+// Machine is how a hive's machine is at this moment.
+type Machine struct {
+	// Devices are the devices that jobs can name; "cpu" should be among them.
+	Devices []messages.Device
+	// Problem says what of the devices could not be found out; empty if all is known.
+	Problem string
+	// Workers is how many workers run.
+	Workers int
 }
 
 // withDefaults returns cfg with its zero values replaced.
@@ -99,7 +109,9 @@ func (cfg Config) withDefaults() (Config, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	if cfg.Machine == nil {
-		cfg.Machine = func() ([]string, int) { return []string{"cpu"}, 0 }
+		cfg.Machine = func(context.Context) Machine {
+			return Machine{Devices: []messages.Device{{Device: "cpu", Kind: "cpu"}}}
+		}
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func() {}

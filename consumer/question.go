@@ -203,7 +203,7 @@ func ending(answer messages.Logs, limit int) ([]byte, error) {
 	}
 }
 
-func (h *hive) status(_ context.Context, data []byte, _ int) ([]byte, error) {
+func (h *hive) status(ctx context.Context, data []byte, _ int) ([]byte, error) {
 	req, err := messages.DecodeStatus(data, messages.HiveStatus)
 	if err == nil {
 		err = h.isOurs(req.HiveID)
@@ -212,9 +212,9 @@ func (h *hive) status(_ context.Context, data []byte, _ int) ([]byte, error) {
 		return nil, err
 	}
 	running, waiting := h.line.load()
-	devices, workers := h.Machine()
+	machine := h.Machine(ctx)
 	return messages.HiveInfo{
-		HiveID: h.HiveID, Version: h.Version, Platform: platform, Devices: devices, Workers: workers,
+		HiveID: h.HiveID, Version: h.Version, Platform: platform, Devices: machine.Devices, DevicesProblem: machine.Problem, Workers: machine.Workers,
 		JobsRunning: running, JobsWaiting: waiting, Queue: h.queue.name(), StartedAt: h.began.UTC(),
 	}.Encode()
 }

@@ -85,7 +85,7 @@ func TestPanicInAQuestionEndsThatQuestionOnly(t *testing.T) {
 			return messages.Logs{}, fmt.Errorf("read: %w", messages.Errorf(messages.WorkerNotFound, "gone"))
 		},
 	}, consumer.Config{
-		Machine: func() ([]string, int) { panic("machine") },
+		Machine: func(context.Context) consumer.Machine { panic("machine") },
 		Logger:  slog.New(panicky{Handler: slog.DiscardHandler, on: "question refused"}),
 	})
 	nc := dial(t, srv.URL())

@@ -31,7 +31,9 @@ func TestQuestionsAreAnsweredAndLeaveNothing(t *testing.T) {
 			asked = append(asked, req)
 			return messages.Logs{HiveID: "gpu-1", WorkerID: "w000", Size: 10, Next: 10, Lines: []string{"a", "b"}, State: messages.StateReady}, nil
 		},
-	}, consumer.Config{Version: "1.2.3", Machine: func() ([]string, int) { return []string{"cpu", "cuda:0"}, 7 }})
+	}, consumer.Config{Version: "1.2.3", Machine: func(context.Context) consumer.Machine {
+		return consumer.Machine{Devices: messages.ParseDevices("cpu,cuda:0=L4"), Problem: "cuda:1 is lost", Workers: 7}
+	}})
 	w := tap(t, srv.URL())
 	w.rest(t, r.nc)
 	nc := dial(t, srv.URL())
@@ -57,7 +59,7 @@ func TestQuestionsAreAnsweredAndLeaveNothing(t *testing.T) {
 	require.WithinDuration(t, time.Now(), info.StartedAt, patience)
 	require.Contains(t, info.Platform, "/")
 	require.Equal(t, messages.HiveInfo{
-		HiveID: "gpu-1", Version: "1.2.3", Platform: info.Platform, Devices: []string{"cpu", "cuda:0"}, Workers: 7, StartedAt: info.StartedAt,
+		HiveID: "gpu-1", Version: "1.2.3", Platform: info.Platform, Devices: messages.ParseDevices("cpu,cuda:0=L4"), DevicesProblem: "cuda:1 is lost", Workers: 7, StartedAt: info.StartedAt,
 	}, info)
 
 	require.NoError(t, nc.Publish("rbee.v1.hive.gpu-1.worker_list", []byte(`{}`))) // nobody waits for the answer

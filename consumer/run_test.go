@@ -48,6 +48,7 @@ func TestHiveIsFoundWithItsWork(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{
 		"hive_id": "gpu-1", "platform": runtime.GOOS + "/" + runtime.GOARCH, "version": "v0.1.0-3-g90da700", "prefix": "rbee.v1", "host": host,
+		"devices": "cpu",
 	}, ping.Metadata)
 	var info micro.Info
 	service(t, client, "INFO", &info)

@@ -53,6 +53,7 @@ func (h *hive) subscribe(ctx context.Context) (micro.Service, error) {
 		Metadata: map[string]string{
 			messages.MetaHiveID: h.HiveID, messages.MetaPlatform: platform, messages.MetaVersion: h.Version,
 			messages.MetaPrefix: h.Subjects.Prefix(), messages.MetaHost: host(),
+			messages.MetaDevices: h.devices(ctx),
 		},
 		StatsHandler: func(*micro.Endpoint) any { return h.stats() },
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
@@ -68,6 +69,18 @@ func (h *hive) subscribe(ctx context.Context) (micro.Service, error) {
 		return nil, errors.Join(fmt.Errorf("subscribe to %s: %w", h.subject(), err), svc.Stop())
 	}
 	return svc, nil
+}
+
+// devices returns what discovery says of the machine's devices, or "" if that cannot be known.
+func (h *hive) devices(ctx context.Context) string {
+	var err error
+	defer func() {
+		if err != nil {
+			h.Logger.Warn("discovery does not tell the devices", "err", err)
+		}
+	}()
+	defer h.recovered(messages.Job{}, &err)
+	return messages.DevicesText(h.Machine(ctx).Devices)
 }
 
 // host returns the name of this machine, or "" if it has none.

@@ -76,6 +76,8 @@ type Error struct {
 	Command []string `json:"command,omitempty" jsonschema:"the file that was started and its arguments, without secrets"`
 	// Tried lists the paths that were looked at, in order.
 	Tried []string `json:"tried,omitempty" jsonschema:"paths that were looked at, in order"`
+	// Devices lists what the machine has where it does not have the job's device.
+	Devices []string `json:"devices,omitempty" jsonschema:"devices that the machine has, if it does not have the job's"`
 	// Retryable says that the same job may succeed later without any change to it.
 	Retryable bool `json:"retryable" jsonschema:"whether the same job may succeed later"`
 	// Cause is the error behind this one on this machine; it does not travel.

@@ -19,6 +19,7 @@ type Action string
 const (
 	ActionSpawnStart     Action = "worker_spawn_start"
 	ActionTypeDetermined Action = "worker_type_determined"
+	ActionDeviceUnknown  Action = "worker_device_unknown" // the job goes on: its worker will find out
 	ActionBinarySkipped  Action = "worker_binary_skipped"
 	ActionBinaryCatalog  Action = "worker_binary_catalog"
 	ActionBinaryDebug    Action = "worker_binary_debug"

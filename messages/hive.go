@@ -11,7 +11,9 @@ type HiveInfo struct {
 	// Platform is its machine's operating system and architecture, like "linux/amd64".
 	Platform string `json:"platform" jsonschema:"operating system and architecture, like linux/amd64"`
 	// Devices are the devices that a job can name on this machine; "cpu" is always among them.
-	Devices []string `json:"devices" jsonschema:"devices of its machine that a job can name"`
+	Devices []Device `json:"devices" jsonschema:"devices of its machine that a job can name"`
+	// DevicesProblem says what of the devices could not be found out, and why; empty if all is known.
+	DevicesProblem string `json:"devices_problem,omitempty" jsonschema:"what of the devices could not be found out, and why"`
 	// Workers is how many workers run.
 	Workers int `json:"workers" jsonschema:"how many workers run"`
 	// JobsRunning is how many jobs are at work, and JobsWaiting how many stand in line behind them.
@@ -26,7 +28,7 @@ type HiveInfo struct {
 // Encode returns the answer as it travels.
 func (i HiveInfo) Encode() ([]byte, error) {
 	if i.Devices == nil {
-		i.Devices = []string{}
+		i.Devices = []Device{}
 	}
 	return encode(i)
 }

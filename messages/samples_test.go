@@ -66,6 +66,10 @@ func samples() map[string]encoder {
 			Message: "cpu-llm-worker-rbee is not installed; install it as one of " + strings.Join(tried(), ", "),
 			Tried:   tried(),
 		}},
+		"failure_no_device": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
+			Code: messages.DeviceNotFound, Message: "this machine has no cuda:7; it has cpu, cuda:0, cuda:1",
+			Devices: []string{"cpu", "cuda:0", "cuda:1"},
+		}},
 		"failure_worker_exited": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &exited},
 		"failure_worker_killed": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
 			Code: messages.WorkerExited, Signal: "SIGKILL",
@@ -104,8 +108,12 @@ func samples() map[string]encoder {
 			Next: 201_326_620, Missed: 201_322_496, Lines: []string{"token 50331648 of 75497472…"}, State: messages.StateReady,
 		},
 		"hive": messages.HiveInfo{
-			HiveID: hiveID, Version: "0.1.0", Platform: "linux/amd64", Devices: []string{"cpu"}, Workers: 2, JobsRunning: 1, JobsWaiting: 3,
+			HiveID: hiveID, Version: "0.1.0", Platform: "linux/amd64", Devices: devices(), Workers: 2, JobsRunning: 1, JobsWaiting: 3,
 			Queue: "rbee-hive-gpu-1", StartedAt: noon,
+		},
+		"hive_devices_unknown": messages.HiveInfo{
+			HiveID: hiveID, Version: "0.1.0", Platform: "linux/amd64", Devices: devices()[:1], StartedAt: noon,
+			DevicesProblem: "nvidia-smi: exit status 9: NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.",
 		},
 		"event":               jobEvent(),
 		"event_complete":      completeEvent(),
@@ -120,6 +128,21 @@ func samples() map[string]encoder {
 		"event_hive_drains":   drainEvent(),
 		"heartbeat":           messages.Heartbeat{Worker: workerInfo(), Timestamp: after(30_000)},
 		"heartbeat_no_hive":   messages.Heartbeat{Worker: strangerInfo(), Timestamp: after(30_000)},
+	}
+}
+
+// devices are those of a machine with two GPUs.
+func devices() []messages.Device {
+	return []messages.Device{
+		{Device: "cpu", Kind: "cpu", Name: "AMD EPYC 9124 16-Core Processor", MemoryBytes: 270_042_996_736, Cores: 32},
+		{
+			Device: "cuda:0", Kind: "cuda", Name: "NVIDIA H100 80GB HBM3", UUID: "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6",
+			MemoryBytes: 85_520_809_984, MemoryUsedBytes: new(int64(4_194_304)),
+		},
+		{
+			Device: "cuda:1", Kind: "cuda", Index: 1, Name: "NVIDIA A100-SXM4-40GB", UUID: "GPU-ec845691-fb46-e16d-abfb-b135308cb39f",
+			MemoryBytes: 42_949_672_960, MIG: true,
+		},
 	}
 }
 

@@ -120,6 +120,8 @@ func answerSchemas(tb testing.TB) map[string]*jsonschema.Schema {
 		}),
 		"hive": build[messages.HiveInfo](tb, "The answer to a request for how a hive is. "+open, map[string]rule{
 			"hive_id": matches(idPattern), "workers": atLeast(0), "jobs_running": atLeast(0), "jobs_waiting": atLeast(0),
+			"devices.kind": oneOf("cpu", "cuda", "metal"), "devices.index": atLeast(0), "devices.memory_bytes": atLeast(1),
+			"devices.memory_used_bytes": atLeast(0), "devices.cores": atLeast(1),
 		}),
 	}
 }

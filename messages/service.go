@@ -15,4 +15,6 @@ const (
 	MetaPrefix = "prefix"
 	// MetaHost is the name of the hive's machine, by which two machines with one id are told apart.
 	MetaHost = "host"
+	// MetaDevices is what the hive's machine had when it started, as [DevicesText] writes it.
+	MetaDevices = "devices"
 )

@@ -52,7 +52,7 @@ func TestTheWirePageTellsEveryField(t *testing.T) {
 		"The fields of `worker`:": messages.WorkerInfo{}, "### worker_list": messages.ListRequest{}, "### worker_get": messages.GetRequest{},
 		"### worker_delete": messages.DeleteJob{}, "### worker_logs": messages.LogsRequest{}, "### hive_status": messages.StatusRequest{},
 		"A page of workers:": messages.WorkerPage{}, "The fields of a worker:": messages.Worker{}, "One worker:": messages.WorkerAnswer{},
-		"A deleted worker:": messages.Deleted{}, "A part of a log:": messages.Logs{}, "A hive:": messages.HiveInfo{},
+		"A deleted worker:": messages.Deleted{}, "A part of a log:": messages.Logs{}, "A hive:": messages.HiveInfo{}, "The fields of a device:": messages.Device{},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			t.Parallel()

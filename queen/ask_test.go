@@ -124,7 +124,7 @@ func TestWorkerAndStatus(t *testing.T) {
 		}
 		return notFound()
 	})
-	info := messages.HiveInfo{HiveID: "gpu-1", Version: "1.2.3", Devices: []string{"cpu"}, Workers: 7}
+	info := messages.HiveInfo{HiveID: "gpu-1", Version: "1.2.3", Devices: messages.ParseDevices("cpu"), Workers: 7}
 	playAnswers(t, srv.URL(), "gpu-1", messages.HiveStatus, func(data []byte) encoder {
 		read(t, data, messages.HiveStatus, messages.DecodeStatus)
 		return info

@@ -31,6 +31,8 @@ type Hive struct {
 	Platform string `json:"platform"`
 	// Version is the version of the program; empty if it does not say.
 	Version string `json:"version"`
+	// Devices are what its machine had when it started: how jobs name them, and their names. Nil if it does not say.
+	Devices []messages.Device `json:"devices,omitempty"`
 	// ServiceID tells the processes of one hive apart; each start has a new one.
 	ServiceID string `json:"service_id"`
 	// RTT is how long its answer took, in nanoseconds as JSON.
@@ -117,6 +119,7 @@ func (c *Client) hive(data []byte) (Hive, bool) {
 	}
 	return Hive{
 		ID: meta[messages.MetaHiveID], Platform: meta[messages.MetaPlatform], Version: cmp.Or(meta[messages.MetaVersion], ping.Version), ServiceID: ping.ID,
+		Devices: messages.ParseDevices(meta[messages.MetaDevices]),
 	}, true
 }
 

@@ -37,6 +37,8 @@ func TestHivesListsTheFleetById(t *testing.T) {
 	}
 	require.Equal(t, "linux/amd64", hives[1].Platform)
 	require.Equal(t, "1.2.3", hives[1].Version)
+	require.Equal(t, []messages.Device{{Device: "cpu", Kind: "cpu"}, {Device: "cuda:0", Kind: "cuda", Name: "NVIDIA L4"}}, hives[1].Devices)
+	require.Nil(t, hives[0].Devices)
 	require.Equal(t, "0.0.1", hives[0].Version, "the version of the service, where the metadata has none")
 	require.Less(t, hives[2].ServiceID, hives[3].ServiceID, "two processes of one hive")
 }

@@ -121,7 +121,7 @@ func announce(tb testing.TB, url string, meta map[string]string) micro.Service {
 }
 
 func metadata(id string) map[string]string {
-	return map[string]string{"hive_id": id, "platform": "linux/amd64", "version": "1.2.3", "prefix": messages.DefaultPrefix}
+	return map[string]string{"hive_id": id, "platform": "linux/amd64", "version": "1.2.3", "devices": "cpu,cuda:0=NVIDIA L4", "prefix": messages.DefaultPrefix}
 }
 
 // guarded starts a server whose user queen has only the given permissions. It is patient with a busy machine.

@@ -21,6 +21,7 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/catalog"
+	"github.com/rbee-keeper/hive/spawner/device"
 	"github.com/rbee-keeper/hive/spawner/logs"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -68,6 +69,8 @@ type Config struct {
 	KeepRecords time.Duration
 	// SayLoading is how often a job that waits for a ready worker is told that it goes on loading; 0 means 5 seconds.
 	SayLoading time.Duration
+	// Devices says how the devices of this machine are found; the zero value asks this machine.
+	Devices device.Config
 	// Exited is told when a worker ends whose job has been answered; nil means nobody is. It is called from several
 	// goroutines at once.
 	Exited func(messages.Event)
@@ -87,6 +90,7 @@ type Spawner struct {
 	run     *process.RunDir
 	ports   *process.Ports
 	catalog *catalog.Catalog
+	devices *device.Finder
 	env     []string
 	watcher *process.Watcher
 	records records
@@ -98,6 +102,7 @@ type Spawner struct {
 	quit            chan struct{} // closed by Close
 	closing         sync.Once
 	saidUnsupported bool // of upkeep alone
+	devicesSaid     atomic.Pointer[string]
 }
 
 // New returns a spawner that watches the workers which an earlier one left running. The error says which setting is
@@ -131,6 +136,8 @@ func New(cfg Config) (*Spawner, error) {
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
+	s.devices = device.NewFinder(cfg.Devices)
+	s.devices.Refresh(0) // so that it is known by the time that a job asks
 	s.adopt()
 	s.sweep()
 	s.watcher.Go(s.upkeep)
@@ -141,6 +148,7 @@ func New(cfg Config) (*Spawner, error) {
 func (s *Spawner) Close() error {
 	s.closing.Do(func() { close(s.quit) })
 	s.watcher.Close()
+	s.devices.Close()
 	return nil
 }
 
@@ -232,6 +240,9 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 		return messages.Result{}, err
 	}
 	tell.typeDetermined(worker)
+	if err := s.checkDevice(ctx, job, tell); err != nil {
+		return messages.Result{}, err
+	}
 
 	found, skipped, err := s.locate(job, worker)
 	tell.binarySkipped(skipped)

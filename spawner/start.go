@@ -30,26 +30,33 @@ const (
 var inherited = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
 	"XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "HF_HOME", "HF_HUB_CACHE",
-	"CUDA_HOME", "CUDA_PATH", "CUDA_DEVICE_ORDER", "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
+	"CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
 }
 
 // environment returns what workers get of own, the hive's environment: the inherited variables and those in pass. It
 // refuses to pass on what begins with NATS_ or RBEE_: the hive's credentials and its settings.
+//
+// It also sees to it that a number means the same card to the worker as to the hive: CUDA counts by the bus, and counts all
+// cards. The hive's own CUDA_VISIBLE_DEVICES bounds what jobs may name (package device); passed on, it would number the cards
+// anew. Of one that names MIG devices the opposite is true: CUDA counts those only there.
 func environment(own, pass []string) ([]string, error) {
 	allowed := make(map[string]bool)
 	for _, name := range inherited {
 		allowed[name] = true
 	}
 	for _, name := range pass {
+		if name == device.EnvOrder || name == device.EnvVisible {
+			return nil, fmt.Errorf("variable %s cannot be passed on to workers: it would change which card a number means; set it for one worker in the env of its manifest", name)
+		}
 		if strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "RBEE_") || name == "" || strings.ContainsAny(name, "= ") {
 			return nil, fmt.Errorf("variable %q cannot be passed on to workers: it is the hive's own, or no name", name)
 		}
 		allowed[name] = true
 	}
-	var env []string
+	env := []string{device.EnvOrder + "=" + device.PCIOrder}
 	for _, entry := range own {
-		name, _, _ := strings.Cut(entry, "=")
-		if allowed[name] || strings.HasPrefix(name, "LC_") {
+		name, text, _ := strings.Cut(entry, "=")
+		if allowed[name] || name == device.EnvVisible && device.NamesMIG(text) || strings.HasPrefix(name, "LC_") {
 			env = append(env, entry)
 		}
 	}

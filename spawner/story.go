@@ -34,6 +34,14 @@ func (t story) typeDetermined(worker device.WorkerType) {
 		"Worker type: %s (device: %s)", worker, t.job.Device)
 }
 
+// deviceUnknown tells that nobody can tell whether the machine has the job's device.
+func (t story) deviceUnknown(why *device.UnknownError) {
+	t.emit(messages.Event{
+		Action: messages.ActionDeviceUnknown, Level: messages.LevelWarn, WorkerID: t.job.WorkerID, Fields: messages.Fields{Device: t.job.Device},
+		Human: messages.OneLine(fmt.Sprintf("Device %s is not verified: %s", t.job.Device, why.Why)),
+	})
+}
+
 func (t story) binarySkipped(skipped []catalog.Broken) {
 	for _, broken := range skipped {
 		t.emit(messages.Event{

@@ -93,7 +93,10 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 	return consumer.Run(ctx, nc, workers, consumer.Config{
 		HiveID: s.hiveID, Subjects: subjects, Version: version, Logger: log,
 		MaxJobs: s.maxJobs, MaxWaiting: orNone(s.maxWaiting), DrainTimeout: orNone(s.drainTimeout), Queue: s.queue.QueueMode,
-		Machine: func() ([]string, int) { return spawner.Devices(), workers.Living() },
+		Machine: func(ctx context.Context) consumer.Machine {
+			devices, problem := workers.Devices(ctx)
+			return consumer.Machine{Devices: devices, Problem: problem, Workers: workers.Living()}
+		},
 		Ready: func() {
 			fmt.Fprintf(stdout, "rbee-hive %s ready: %s on %s\n", s.hiveID, subjects.Request(s.hiveID, messages.WorkerSpawn), nc.ConnectedUrlRedacted())
 			notify.ready()

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,9 +18,11 @@ func hivesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hives",
 		Short: "List the hives that answer",
-		Long:  "hives asks which hives there are and lists those that answer within 300 ms. If none does, the exit code is 4.",
+		Long: `hives asks which hives there are and lists those that answer within 300 ms, with the devices that their machines had when
+they started; status asks one hive for what is there now. If none answers, the exit code is 4.`,
 		Example: `  rbee hives
-  rbee hives -o json | jq -r '.hives[].hive_id'`,
+  rbee hives -o json | jq -r '.hives[].hive_id'
+  rbee hives -o json | jq -r '.hives[] | select(any(.devices[]?; .kind == "cuda")) | .hive_id'`,
 		Args: cobra.NoArgs,
 	}
 	output := cli.AddOutput(cmd)
@@ -43,11 +44,11 @@ func hivesCommand() *cobra.Command {
 				Hives []queen.Hive `json:"hives"`
 			}{hives})
 		}
-		rows := [][]string{{"HIVE", "PLATFORM", "VERSION", "RTT"}}
+		rows := [][]string{{"HIVE", "PLATFORM", "VERSION", "RTT", "DEVICES"}}
 		for _, hive := range hives {
 			rows = append(rows, []string{
 				hive.ID, cli.Printable(cmp.Or(hive.Platform, "-")), cli.Printable(cmp.Or(hive.Version, "-")),
-				hive.RTT.Round(10 * time.Microsecond).String(),
+				hive.RTT.Round(10 * time.Microsecond).String(), deviceSummary(hive.Devices),
 			})
 		}
 		return cli.Table(cmd.OutOrStdout(), rows...)
@@ -83,15 +84,17 @@ func hiveStatusCommand() *cobra.Command {
 		if output.JSON() {
 			return cli.WriteJSON(cmd.OutOrStdout(), info)
 		}
-		return cli.Table(cmd.OutOrStdout(),
-			[]string{"hive", cli.Printable(info.HiveID)},
-			[]string{"version", cli.Printable(info.Version) + " (" + cli.Printable(info.Platform) + ")"},
-			[]string{"devices", messages.OneLine(cli.Printable(strings.Join(info.Devices, ", ")))},
+		rows := [][]string{
+			{"hive", cli.Printable(info.HiveID)},
+			{"version", cli.Printable(info.Version) + " (" + cli.Printable(info.Platform) + ")"},
+		}
+		rows = append(append(rows, deviceRows(info)...),
 			[]string{"workers", strconv.Itoa(info.Workers)},
 			[]string{"jobs", fmt.Sprintf("%d at work, %d waiting", info.JobsRunning, info.JobsWaiting)},
 			[]string{"queue", messages.OneLine(cli.Printable(cmp.Or(info.Queue, "-")))},
 			[]string{"started", info.StartedAt.Format(time.RFC3339)},
 		)
+		return cli.Table(cmd.OutOrStdout(), rows...)
 	}
 	return cmd
 }

@@ -43,7 +43,10 @@ func (s *Stack) StartHive(ctx context.Context) error {
 	s.hive = &hive{nc: nc, workers: workers, task: startTask(ctx, func(ctx context.Context) error {
 		return consumer.Run(ctx, nc, workers, consumer.Config{
 			HiveID: s.cfg.HiveID, Subjects: s.cfg.Subjects, Version: s.cfg.Version, Logger: s.cfg.Logger,
-			DrainTimeout: 5 * time.Second, Queue: consumer.QueueAuto, Machine: func() ([]string, int) { return spawner.Devices(), workers.Living() }, Ready: func() { close(ready) },
+			DrainTimeout: 5 * time.Second, Queue: consumer.QueueAuto, Machine: func(ctx context.Context) consumer.Machine {
+				devices, problem := workers.Devices(ctx)
+				return consumer.Machine{Devices: devices, Problem: problem, Workers: workers.Living()}
+			}, Ready: func() { close(ready) },
 		})
 	})}
 	select {

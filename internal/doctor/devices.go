@@ -1,50 +1,59 @@
 package doctor
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/rbee-keeper/hive/spawner/device"
 )
 
-// procGPUs is where NVIDIA's driver shows its devices, also where its tools are not installed.
-const procGPUs = "/proc/driver/nvidia/gpus"
-
-// devices examines what workers may run on, and whether there are workers for it.
+// devices examines what workers may run on, and whether there are workers for it. It looks as a hive does.
 func (e examiner) devices(ctx context.Context) []Check {
-	return e.run(ctx, "devices",
-		probe{name: "cpu", run: func(context.Context) []Check {
-			return ok("%d cores, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
-		}},
-		probe{name: "cuda", run: func(ctx context.Context) []Check { return e.cuda(ctx, procGPUs) }},
-	)
+	return e.run(ctx, "devices", probe{name: "cuda", run: func(ctx context.Context) []Check {
+		cfg := e.Devices
+		cfg.Timeout = e.Timeout * 3 / 4 // so that there is time for what the driver itself shows
+		finder := device.NewFinder(cfg)
+		defer finder.Close()
+		report := finder.Look(ctx, 0)
+		return append(named("cpu", processor(report)), e.cuda(report)...)
+	}})
+}
+
+// processor tells what the processors are.
+func processor(report device.Report) []Check {
+	text := fmt.Sprintf("%d cores, %s/%s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH)
+	cpu, _ := report.Find(device.Device{Kind: device.CPU})
+	if cpu.Name != "" {
+		text += ", " + cpu.Name
+	}
+	if cpu.Memory > 0 {
+		text += fmt.Sprintf(", %d MiB", cpu.Memory>>20)
+	}
+	return ok("%s", text)
 }
 
 // cuda examines the NVIDIA GPUs and whether there is a worker for them.
-func (e examiner) cuda(ctx context.Context, proc string) []Check {
+func (e examiner) cuda(report device.Report) []Check {
 	if !device.CudaLlm.SupportedOn(runtime.GOOS) {
 		return ok("none: CUDA is not for this system")
 	}
-	gpus, err := nvidia(ctx, proc)
-	worker := e.hasCUDAWorker()
 	var found []Check
-	if err != nil {
-		found = warn("run nvidia-smi and mend what it says; after an update of the driver that is a reboot", "the driver does not answer: %v", err)
+	for _, problem := range report.Problems {
+		found = append(found, warn("run nvidia-smi and mend what it says; after an update of the driver that is a reboot",
+			"the devices are not all known: %s", problem)...)
 	}
-	for i, gpu := range gpus {
-		found = append(found, ok("cuda:%d is %s", i, gpu)...)
+	cards, worker := 0, e.hasCUDAWorker()
+	for _, gpu := range report.Devices {
+		if gpu.Kind == device.CUDA {
+			cards++
+			found = append(found, card(gpu)...)
+		}
 	}
 	switch {
-	case len(gpus) > 0 && !worker:
-		found = append(found, warn("install "+device.CudaLlm.Binary()+" in the catalog", "there are %d GPUs and no worker for them", len(gpus))...)
-	case len(gpus) == 0 && worker && err == nil:
+	case cards > 0 && !worker:
+		found = append(found, warn("install "+device.CudaLlm.Binary()+" in the catalog", "there are %d GPUs and no worker for them", cards)...)
+	case cards == 0 && worker && report.Whole:
 		found = append(found, warn("install NVIDIA's driver, or remove the worker", "%s is installed, and no GPU is found", device.CudaLlm.Binary())...)
 	case found == nil:
 		found = ok("no NVIDIA GPU is found")
@@ -52,52 +61,21 @@ func (e examiner) cuda(ctx context.Context, proc string) []Check {
 	return found
 }
 
-// nvidia returns a line about each NVIDIA GPU, in the order of their numbers. The error says that there is a driver and
-// it is out of order; what could be found out all the same comes with it.
-func nvidia(ctx context.Context, proc string) ([]string, error) {
-	shown := procNVIDIA(proc)
-	out, err := output(ctx, "nvidia-smi", "--query-gpu=index,uuid,name,memory.total", "--format=csv,noheader,nounits")
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		return shown, nil
-	case err != nil:
-		return shown, err
+// card tells what a GPU is.
+func card(gpu device.Found) []Check {
+	text := fmt.Sprintf("%s is %s", gpu, gpu.Name)
+	if gpu.Name == "" {
+		text = fmt.Sprintf("%s is a GPU whose name is not known", gpu)
 	}
-	var gpus []string
-	for line := range strings.Lines(out) {
-		fields := strings.Split(line, ",")
-		if len(fields) != 4 {
-			return shown, fmt.Errorf("nvidia-smi says what is not understood: %s", strings.TrimSpace(line))
-		}
-		for i := range fields {
-			fields[i] = strings.TrimSpace(fields[i])
-		}
-		gpus = append(gpus, fmt.Sprintf("%s, %s MiB (%s)", fields[2], fields[3], fields[1]))
+	if gpu.Memory > 0 {
+		text += fmt.Sprintf(", %d MiB", gpu.Memory>>20)
 	}
-	return gpus, nil
-}
-
-// procNVIDIA returns what the driver itself shows, by the GPUs' places on the bus.
-func procNVIDIA(proc string) []string {
-	files, _ := filepath.Glob(filepath.Join(proc, "*", "information"))
-	var gpus []string
-	for _, path := range files {
-		file, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		var model, uuid string
-		for lines := bufio.NewScanner(file); lines.Scan(); {
-			key, value, _ := strings.Cut(lines.Text(), ":")
-			switch key {
-			case "Model":
-				model = strings.TrimSpace(value)
-			case "GPU UUID":
-				uuid = strings.TrimSpace(value)
-			}
-		}
-		_ = file.Close()
-		gpus = append(gpus, fmt.Sprintf("%s (%s)", model, uuid))
+	if gpu.UUID != "" {
+		text += " (" + gpu.UUID + ")"
 	}
-	return gpus
+	if gpu.MIG && gpu.Name != "" && gpu.Memory > 0 { // the whole card, not one of its MIG devices
+		return warn("name the MIG devices that this hive may use in its "+device.EnvVisible+"; `nvidia-smi -L` lists their UUIDs",
+			"%s, divided into MIG devices: CUDA shows a worker one of them, and counts otherwise", text)
+	}
+	return ok("%s", text)
 }

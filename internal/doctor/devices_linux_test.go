@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -15,9 +16,8 @@ type line struct {
 }
 
 func TestCUDA(t *testing.T) {
-	const smi = `[ "$*" = "--query-gpu=index,uuid,name,memory.total --format=csv,noheader,nounits" ] || exit 9
-echo "0, GPU-11, NVIDIA H100 80GB HBM3, 81559"
-echo "1, GPU-22, NVIDIA H100 80GB HBM3, 81559"
+	const smi = `echo "0, GPU-11, NVIDIA H100 80GB HBM3, 00000000:18:00.0, 81559, 0, Disabled"
+echo "1, GPU-22, NVIDIA H100 80GB HBM3, 00000000:2A:00.0, 81559, 0, [N/A]"
 `
 	for name, test := range map[string]struct {
 		smi    string
@@ -33,7 +33,9 @@ echo "1, GPU-22, NVIDIA H100 80GB HBM3, 81559"
 		"the driver is broken": {"echo Driver/library version mismatch; exit 18", true, true, []line{
 			{Warning, "nvidia-smi: exit status 18: Driver/library version mismatch"}, {OK, "cuda:0 is NVIDIA L4 (GPU-33)"},
 		}},
-		"another output": {"echo '0, GPU'", false, true, []line{{Warning, "what is not understood: 0, GPU"}}},
+		"another output": {"echo '0, GPU'", false, true, []line{{Warning, "nvidia-smi says: 0, GPU"}}},
+		"a lost card":    {smi + "echo '2, [Unknown Error], [Unknown Error], [N/A], [N/A], [N/A], [N/A]'", false, true, []line{{Warning, "says: 2, [Unknown Error]"}, {OK, "cuda:0"}, {OK, "cuda:1"}}},
+		"a divided card": {"echo '0, GPU-11, NVIDIA A100-SXM4-40GB, 00000000:07:00.0, 40960, 0, Enabled'", false, true, []line{{Warning, "cuda:0 is NVIDIA A100-SXM4-40GB, 40960 MiB (GPU-11), divided"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fake(t, "nvidia-smi", test.smi)
@@ -49,18 +51,23 @@ echo "1, GPU-22, NVIDIA H100 80GB HBM3, 81559"
 // requireLines compares what is found of CUDA with the lines that are wanted.
 func requireLines(t *testing.T, want []line, cfg Config, driver, worker bool) {
 	t.Helper()
-	proc := t.TempDir()
+	cfg.Devices.Driver, cfg.Devices.Dev = filepath.Join(t.TempDir(), "gpus"), t.TempDir()
+	cfg.Timeout = time.Minute
 	if driver {
-		require.NoError(t, os.Mkdir(filepath.Join(proc, "0000:01:00.0"), 0o700))
+		require.NoError(t, os.MkdirAll(filepath.Join(cfg.Devices.Driver, "0000:01:00.0"), 0o700))
 		text := "Model: \t\t NVIDIA L4\nIRQ:   \t\t 42\nGPU UUID: \t GPU-33\n"
-		require.NoError(t, os.WriteFile(filepath.Join(proc, "0000:01:00.0", "information"), []byte(text), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(cfg.Devices.Driver, "0000:01:00.0", "information"), []byte(text), 0o600))
 	}
 	if worker {
 		cfg.install(t, "cuda-llm-worker-rbee", 0o755)
 	}
-	found := examiner{cfg}.cuda(t.Context(), proc)
+	found := examiner{cfg}.devices(t.Context())
+	require.Equal(t, "cpu", found[0].Name)
+	require.Contains(t, found[0].Message, " cores, linux/")
+	found = found[1:]
 	require.Len(t, found, len(want), "%v", found)
 	for i, check := range found {
+		require.Equal(t, "cuda", check.Name)
 		require.Equal(t, want[i].status, check.Status, "%v", check)
 		require.Contains(t, check.Message, want[i].message)
 	}

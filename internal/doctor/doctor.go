@@ -11,6 +11,7 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/device"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -37,6 +38,8 @@ type Config struct {
 	WorkDir string
 	// Ports is the range that workers get their ports from; zero means 9001 to 9999.
 	Ports process.PortRange
+	// Devices says how the devices of this machine are found; the zero value asks this machine.
+	Devices device.Config
 	// Timeout bounds each check; 0 means [DefaultTimeout].
 	Timeout time.Duration
 }

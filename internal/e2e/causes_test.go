@@ -91,7 +91,7 @@ func newScene(t *testing.T, url string) *scene {
 	})
 	require.NoError(t, err)
 
-	m := s.open(t, url, "gpu-1", "RBEE_WATCH=1h")
+	m := s.open(t, url, "gpu-1", "RBEE_WATCH=1h", withGPUs())
 	s.neighbour = spawn(t, s.wire.nc, "gpu-1", `{"job_id":"neighbour","worker_id":"neighbour","model":"m","device":"cpu"}`)
 	s.wire.story("gpu-1", "neighbour")
 	s.wire.next("rbee.v1.result.gpu-1.neighbour")

@@ -46,7 +46,7 @@ func TestAWorkerHoldsNothingOfTheHive(t *testing.T) {
 	got := strings.Split(strings.TrimSuffix(string(environ), "\x00"), "\x00")
 	slices.Sort(got)
 	require.Equal(t, []string{
-		"CUDA_VISIBLE_DEVICES=0", "HF_TOKEN=passed-on", "HOME=" + m.dir, "LC_ALL=C", "PATH=" + os.Getenv("PATH"),
+		"CUDA_DEVICE_ORDER=PCI_BUS_ID", "HF_TOKEN=passed-on", "HOME=" + m.dir, "LC_ALL=C", "PATH=" + os.Getenv("PATH"),
 		"RBEE_HIVE_ID=gpu-1", "RBEE_JOB_ID=job-1", fmt.Sprintf("RBEE_PORT=%d", a.Port), "RBEE_WORKER_ID=w1",
 	}, got)
 	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", a.PID))

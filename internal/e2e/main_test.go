@@ -18,6 +18,15 @@ import (
 // and every process that a test starts holds for a moment what this one has open.
 var programs string
 
+// twoGPUs is an nvidia-smi that knows two cards.
+const twoGPUs = `#!/bin/sh
+echo "0, GPU-8932f937-d72c-4106-c12f-20bd9faed9f6, NVIDIA H100 80GB HBM3, 00000000:18:00.0, 81559, 4, Disabled"
+echo "1, GPU-91672fbd-4bc1-0434-a653-77a9501c84de, NVIDIA H100 80GB HBM3, 00000000:2A:00.0, 81559, 63931, Disabled"
+`
+
+// withGPUs has a hive find two GPUs.
+func withGPUs() string { return "PATH=" + filepath.Join(programs, "gpus") + ":" + os.Getenv("PATH") }
+
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
 }
@@ -55,5 +64,11 @@ func build(dir string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
-	return os.WriteFile(filepath.Join(dir, "sleeper"), []byte("#!/bin/sh\nexec sleep 120\n"), 0o755)
+	if err := os.WriteFile(filepath.Join(dir, "sleeper"), []byte("#!/bin/sh\nexec sleep 120\n"), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "gpus"), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "gpus", "nvidia-smi"), []byte(twoGPUs), 0o755)
 }

@@ -37,6 +37,7 @@ func (s *scene) causes() map[string]cause {
 		"another hive's job":                  {job: plain + `,"hive_id":"gpu-2"`, code: "wrong_hive", status: "400", says: []string{"gpu-2"}},
 		"a device that is none":               {job: `"model":"m","device":"cpufoo"`, code: "unsupported_device", status: "400", says: []string{"cpufoo"}},
 		"a device of another system":          {job: `"model":"m","device":"metal"`, code: "unsupported_platform", status: "400", says: []string{"metal", "linux"}},
+		"a device that there is not":          {job: `"model":"m","device":"cuda:7"`, code: "device_not_found", status: "404", says: []string{"cuda:7", "cpu, cuda:0, cuda:1"}},
 		"a deadline that passed":              {job: plain + `,"deadline":"2020-01-01T00:00:00Z"`, code: "deadline_exceeded", status: "408", says: []string{"2020-01-01T00:00:00Z"}},
 		"another's worker id":                 {job: plays("other-model", `"worker_id":"neighbour"`), code: "worker_conflict", status: "409", says: []string{"neighbour", "use another worker_id"}, others: true},
 		"a job that came with other values":   {job: plays("other-model", `"worker_id":"neighbour","job_id":"neighbour"`), code: "worker_conflict", status: "409", says: []string{"job neighbour came before"}, others: true},

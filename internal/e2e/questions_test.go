@@ -79,13 +79,24 @@ type (
 	// status is the answer to hive_status.
 	status struct {
 		refusable
-		Version     string    `json:"version"`
-		Platform    string    `json:"platform"`
-		Devices     []string  `json:"devices"`
-		Workers     int       `json:"workers"`
-		JobsRunning int       `json:"jobs_running"`
-		JobsWaiting int       `json:"jobs_waiting"`
-		StartedAt   time.Time `json:"started_at"`
+		Version  string `json:"version"`
+		Platform string `json:"platform"`
+		Devices  []struct {
+			Device          string `json:"device"`
+			Kind            string `json:"kind"`
+			Index           int    `json:"index"`
+			Name            string `json:"name"`
+			UUID            string `json:"uuid"`
+			MemoryBytes     int64  `json:"memory_bytes"`
+			MemoryUsedBytes *int64 `json:"memory_used_bytes"`
+			Cores           int    `json:"cores"`
+			MIG             bool   `json:"mig"`
+		} `json:"devices"`
+		DevicesProblem string    `json:"devices_problem"`
+		Workers        int       `json:"workers"`
+		JobsRunning    int       `json:"jobs_running"`
+		JobsWaiting    int       `json:"jobs_waiting"`
+		StartedAt      time.Time `json:"started_at"`
 	}
 	// refusable is the part of each that a failure has.
 	refusable struct {

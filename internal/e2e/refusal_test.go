@@ -70,7 +70,7 @@ func TestEachRefusalSaysWhatIsWrong(t *testing.T) {
 	workspace := m.path("src")
 	require.NoError(t, os.Mkdir(workspace, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(workspace, "Cargo.toml"), []byte("[workspace]\n"), 0o600))
-	m.serve("RBEE_DEV_ROOT=" + workspace)
+	m.serve("RBEE_DEV_ROOT="+workspace, withGPUs())
 	wire := listen(t, server.URL(), "rbee.v1.narration.>", "rbee.v1.result.>", "reply.>")
 	neighbour := spawn(t, wire.nc, "gpu-1", `{"job_id":"neighbour","worker_id":"neighbour","model":"m","device":"cpu"}`)
 	foreign, err := net.Listen("tcp", "127.0.0.1:0")
@@ -109,6 +109,9 @@ func TestEachRefusalSaysWhatIsWrong(t *testing.T) {
 		"a device that is none":       {job: `{"model":"m","device":"cpufoo"}`, code: "unsupported_device", status: "400", says: "cpufoo"},
 		"a device below zero":         {job: `{"model":"m","device":"cuda:-1"}`, code: "unsupported_device", status: "400", says: "cuda:-1"},
 		"the device of another world": {job: `{"model":"m","device":"metal"}`, code: "unsupported_platform", status: "400", says: "linux"},
+		"a device that is missing": {job: `{"model":"m","device":"cuda:7"}`, code: "device_not_found", status: "404", says: "no cuda:7", check: func(t *testing.T, f *failure) {
+			require.Equal(t, []string{"cpu", "cuda:0", "cuda:1"}, f.Devices)
+		}},
 		"a worker that is missing": {job: `{"model":"m","device":"cuda:0"}`, code: "worker_not_installed", status: "404", says: "cuda-llm-worker-rbee", check: func(t *testing.T, f *failure) {
 			require.Contains(t, f.Tried, filepath.Join(workspace, "target", "debug", "cuda-llm-worker-rbee"))
 			require.Contains(t, f.Tried, filepath.Join(workspace, "target", "release", "cuda-llm-worker-rbee"))

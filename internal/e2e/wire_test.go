@@ -53,6 +53,7 @@ type (
 		Command   []string `json:"command"`
 		OOMKilled bool     `json:"oom_killed"`
 		Tried     []string `json:"tried"`
+		Devices   []string `json:"devices"`
 		Retryable bool     `json:"retryable"`
 	}
 	event struct {

@@ -1,7 +1,10 @@
-// Package device reads the device string of a job and says which type of worker serves that device.
+// Package device reads the device string of a job, says which type of worker serves that device, and finds out which
+// devices this machine has.
 //
 // A string is parsed as a whole, never matched by its beginning: what [Parse] does not accept is refused, so that a
-// misspelt device never starts a worker on another one.
+// misspelt device never starts a worker on another one. For the same reason a number means one card: cuda:N is the card
+// that nvidia-smi calls N, the Nth by its place on the PCI bus. CUDA itself counts so only where CUDA_DEVICE_ORDER is
+// [PCIOrder]; who starts a worker says that to it.
 package device
 
 import (
