@@ -25,7 +25,7 @@ func TestServeUnderDeployedPermissions(t *testing.T) {
 	t.Cleanup(server.Shutdown)
 	m := newMachine(t)
 	m.install(t, "cpu-llm-worker-rbee", sleeper)
-	hive := m.serve(t, "NATS_URL="+server.URL(), "RBEE_HIVE_ID=gpu-1", "NATS_USER=hive-gpu-1", "NATS_PASSWORD=pw-HIVE_GPU_1", "RBEE_QUEUE=off")
+	hive := m.serve(t, "NATS_URL="+server.URL(), "RBEE_HIVE_ID=gpu-1", "NATS_USER=hive-gpu-1", "NATS_PASSWORD=pw-HIVE_GPU_1")
 	hive.Await(`ready: rbee\.v1\.hive\.gpu-1\.worker_spawn`)
 
 	nc, err := natsconn.Connect(t.Context(), natsconn.Config{Server: server.URL(), User: "queen", Password: "pw-QUEEN"}, natsconn.Options{})
