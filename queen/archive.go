@@ -41,15 +41,15 @@ func (c *Client) open(ctx context.Context) (*archive, error) {
 // job finds one job. A hive publishes the result before it says that it is done with the job, so whoever looks into the queue
 // first and then at the results finds the job in one of them.
 func (a *archive) job(ctx context.Context, hive, id string) (QueuedJob, error) {
-	waits, err := last(ctx, a.jobs, a.subjects.Queued(hive, "", id))
+	waits, err := a.last(ctx, a.jobs, a.subjects.Queued(hive, "", id))
 	if err != nil {
 		return QueuedJob{}, fmt.Errorf("look for job %s: %w", id, err)
 	}
-	answer, err := last(ctx, a.results, a.subjects.Result(hive, id))
+	answer, err := a.last(ctx, a.results, a.subjects.Result(hive, id))
 	if err != nil {
 		return QueuedJob{}, fmt.Errorf("look for job %s: %w", id, err)
 	}
-	trace, err := last(ctx, a.dead, a.subjects.Trace(hive, id, ""))
+	trace, err := a.last(ctx, a.dead, a.subjects.Trace(hive, id, ""))
 	if err != nil {
 		return QueuedJob{}, fmt.Errorf("look for job %s: %w", id, err)
 	}
@@ -139,13 +139,17 @@ const headerStream = "Nats-Stream"
 func repeated(header nats.Header) bool { return len(header[headerStream]) > 0 }
 
 // last returns the last message on a subject, as it was published; nil if there is none.
-func last(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+func (a *archive) last(ctx context.Context, stream jetstream.Stream, subject string) (*jetstream.RawStreamMsg, error) {
+	if info := stream.CachedInfo(); info.Config.AllowDirect {
+		msgs, _, err := a.getDirect(ctx, info.Config.Name, directGet{Last: subject})
+		if err != nil || len(msgs) == 0 {
+			return nil, err
+		}
+		return msgs[0], nil
+	}
 	msg, err := stream.GetLastMsgForSubject(ctx, subject)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
-	case err == nil && stream.CachedInfo().Config.AllowDirect && len(msg.Header[headerStream]) > 0:
-		msg.Header[headerStream] = msg.Header[headerStream][1:] // what this very get added
 	}
 	return msg, err
 }

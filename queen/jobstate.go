@@ -39,6 +39,8 @@ func (a *archive) answered(msg *jetstream.RawStreamMsg) QueuedJob {
 	words := a.words(msg.Subject)
 	job := QueuedJob{HiveID: words[0], JobID: words[len(words)-1], State: JobDone, EndedAt: msg.Time, Answer: msg.Data}
 	var answer struct {
+		JobID     string          `json:"job_id"`
+		HiveID    string          `json:"hive_id"`
 		Err       *messages.Error `json:"error"`
 		Model     string          `json:"model"`
 		Processes int             `json:"processes"`
@@ -49,6 +51,9 @@ func (a *archive) answered(msg *jetstream.RawStreamMsg) QueuedJob {
 		job.State, job.Reason, job.Answer = JobFailed, "its result came from another stream, so that it is not its hive's word", nil
 	case err != nil:
 		job.State, job.Reason, job.Answer = JobFailed, "its result cannot be read: "+err.Error(), nil
+	case answer.JobID != job.JobID || answer.HiveID != job.HiveID:
+		job.State, job.Answer = JobFailed, nil
+		job.Reason = fmt.Sprintf("its result is one of job %q of hive %q", answer.JobID, answer.HiveID)
 	case answer.Err != nil:
 		job.State, job.passing = JobFailed, answer.Err.Retryable
 	case answer.Model != "":
