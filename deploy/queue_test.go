@@ -195,8 +195,11 @@ var asking = map[string][]string{
 	"$JS.API.DIRECT.GET.RBEE_RESULTS.rbee.v1.result.gpu-1.job-1":    {queen, observer, hive1},
 	"$JS.API.DIRECT.GET.RBEE_RESULTS.rbee.v1.result.gpu-2.job-1":    {queen, observer, hive2},
 	"$JS.API.DIRECT.GET.RBEE_RESULTS.rbee.v1.result.*.job-1":        {queen, observer},
-	"$JS.API.CONSUMER.CREATE.RBEE_RESULTS.x.rbee.v1.result.gpu-1.*": {queen, observer},
-	"$JS.API.CONSUMER.MSG.NEXT.RBEE_RESULTS.x":                      {queen, observer},
+	"$JS.API.CONSUMER.CREATE.RBEE_RESULTS":                          nil, // a consumer repeats what it reads anywhere, and without a mark
+	"$JS.API.CONSUMER.CREATE.RBEE_RESULTS.x":                        nil,
+	"$JS.API.CONSUMER.CREATE.RBEE_RESULTS.x.rbee.v1.result.gpu-1.*": nil,
+	"$JS.API.CONSUMER.DURABLE.CREATE.RBEE_RESULTS.x":                nil,
+	"$JS.API.CONSUMER.MSG.NEXT.RBEE_RESULTS.x":                      nil,
 	"$JS.API.STREAM.MSG.GET.RBEE_RESULTS":                           nil,
 	"$JS.API.STREAM.MSG.DELETE.RBEE_RESULTS":                        nil,
 	"$JS.API.STREAM.PURGE.RBEE_RESULTS":                             nil,
@@ -204,8 +207,10 @@ var asking = map[string][]string{
 	"$JS.API.STREAM.UPDATE.RBEE_RESULTS":                            {admin},
 
 	// Narration, and the dead.
-	"$JS.API.CONSUMER.CREATE.RBEE_NARRATION.x.rbee.v1.narration.*.*.*": {queen, observer},
-	"$JS.API.CONSUMER.MSG.NEXT.RBEE_NARRATION.x":                       {queen, observer},
+	"$JS.API.DIRECT.GET.RBEE_NARRATION":                                {queen, observer},
+	"$JS.API.DIRECT.GET.RBEE_NARRATION.rbee.v1.narration.*.job-1.*":    {queen, observer},
+	"$JS.API.CONSUMER.CREATE.RBEE_NARRATION.x.rbee.v1.narration.*.*.*": nil,
+	"$JS.API.CONSUMER.MSG.NEXT.RBEE_NARRATION.x":                       nil,
 	"$JS.API.CONSUMER.CREATE.RBEE_DEAD.x.rbee.v1.trace.>":              nil, // the queen writes it: she must not have it repeated
 	"$JS.API.DIRECT.GET.RBEE_DEAD":                                     nil,
 	"$JS.API.STREAM.MSG.GET.RBEE_DEAD":                                 {queen},

@@ -57,6 +57,8 @@ func (e *EndedError) Error() string {
 		return fmt.Sprintf("job %s is dead: %s; %s%s`", job.JobID, why, again, job.JobID)
 	case JobCancelled:
 		return fmt.Sprintf("job %s was cancelled before hive %s saw it", job.JobID, job.HiveID)
+	case JobFailed:
+		return fmt.Sprintf("job %s has no result that can be believed: %s; %s%s`", job.JobID, messages.OneLine(job.Reason), again, job.JobID)
 	case JobExpired:
 		return fmt.Sprintf("job %s has expired: hive %s did not come for it in time; %s%s`", job.JobID, job.HiveID, again, job.JobID)
 	}

@@ -36,27 +36,37 @@ func jobsListCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "ls",
-		Short: "List the jobs that wait, run, are dead, or have a result",
-		Long: `ls lists the jobs in the queue, in the order in which they came, and then those with a result, the newest first:
+		Short: "List the jobs that wait or run, and those that ended",
+		Long: `ls lists the jobs in the queue, in the order in which they came:
 
-  waiting   its hive has not been given it
-  running   its hive was given it and has not said that it is done
-  dead      its hive was given it as often as may be, and it came to no result
-  done      it has a result
-  failed    its result is a failure`,
+  waiting    its hive has not been given it
+  running    its hive was given it and has not said that it is done: it is at work, or will try again
+  dead       its hive was given it as often as may be, or gave it up, and it came to no result
+
+then those that left the queue without a result, the newest first:
+
+  dead       as above, and taken out of the queue (by 'rbee jobs retry')
+  cancelled  it was taken out of the queue before its hive saw it
+  expired    its deadline, or the age that the queue allows, passed before its hive came
+  gone       it left the queue, and nobody said why: somebody may have removed it by hand
+
+and then those with a result, also of requests, the newest first:
+
+  done       it succeeded
+  failed     its result is a failure`,
 		Example: `  rbee jobs ls
   rbee jobs ls --hive gpu-1 --state failed -o json | jq -r '.jobs[].job_id'`,
 		Args: cobra.NoArgs,
 	}
 	cli.Section(cmd, "Jobs", func(fs *pflag.FlagSet) {
 		fs.StringVar(&filter.Hive, "hive", "", "only those of the hive with this `id`")
-		fs.StringVar(&state, "state", "", "only those in this `state`")
+		fs.StringVar(&state, "state", "", "only those in this `state` of those above")
 		fs.IntVar(&filter.Limit, "limit", 100, "`number` of jobs at most, up to 1000")
 		fs.StringVar(&filter.After, "after", "", "go on behind a page, `from` where it said")
 	})
 	output := cli.AddOutput(cmd)
 	f.addFlags(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"waiting", "running", "dead", "done", "failed"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, _, done, err := f.client(cmd)
 		if err != nil {
@@ -89,6 +99,15 @@ func jobsListCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// stateNames lists the states of a job as words.
+func stateNames() []string {
+	var names []string
+	for _, state := range queen.JobStates {
+		names = append(names, string(state))
+	}
+	return names
 }
 
 // oneJob is the flags of a command about one job.
