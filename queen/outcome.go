@@ -75,18 +75,38 @@ func (e *EndedError) Error() string {
 // The error is a [*messages.Error], with the result holding no more than the ids of job and hive, if the hive refused or failed the
 // job; an [*EndedError] if the job ended without a result; a [*PendingError] if ctx ended first; and that of [Client.Job] otherwise.
 func (c *Client) Await(ctx context.Context, hive, id string, narrate func(messages.Event)) (messages.Result, error) {
-	if err := checkHive(hive, ""); err != nil {
+	answer, err := c.await(ctx, hive, id, narrate)
+	if err != nil {
 		return messages.Result{}, err
 	}
+	result, err := messages.DecodeResult(answer)
+	return accept(errand{hive: hive, op: messages.WorkerSpawn, job: id}, result, result.JobID, result.HiveID, err)
+}
+
+// AwaitDelete is [Client.Await] for a job of [Client.EnqueueDelete].
+func (c *Client) AwaitDelete(ctx context.Context, hive, id string, narrate func(messages.Event)) (messages.Deleted, error) {
+	answer, err := c.await(ctx, hive, id, narrate)
+	if err != nil {
+		return messages.Deleted{}, err
+	}
+	deleted, err := messages.DecodeDeleted(answer)
+	return accept(errand{hive: hive, op: messages.WorkerDelete, job: id}, deleted, deleted.JobID, deleted.HiveID, err)
+}
+
+// await returns the answer to a queued job.
+func (c *Client) await(ctx context.Context, hive, id string, narrate func(messages.Event)) ([]byte, error) {
+	if err := checkHive(hive, ""); err != nil {
+		return nil, err
+	}
 	if err := messages.CheckID(id); err != nil {
-		return messages.Result{}, messages.Errorf(messages.InvalidJob, "job_id: %w", err)
+		return nil, messages.Errorf(messages.InvalidJob, "job_id: %w", err)
 	}
 	// Who listens first and looks then misses nothing.
 	news := make(chan *nats.Msg, 16)
 	for _, subject := range []string{c.subjects.Result(hive, id), c.subjects.Trace(hive, id, messages.TraceCancelled)} {
 		sub, err := c.nc.ChanSubscribe(subject, news)
 		if err != nil {
-			return messages.Result{}, fmt.Errorf("await job %s: %w", id, err)
+			return nil, fmt.Errorf("await job %s: %w", id, err)
 		}
 		defer func() { _ = sub.Unsubscribe() }()
 	}
@@ -95,11 +115,10 @@ func (c *Client) Await(ctx context.Context, hive, id string, narrate func(messag
 	w := &outcome{client: c, hive: hive, id: id, news: news, story: story}
 	answer, err := w.wait(ctx)
 	if err != nil {
-		return messages.Result{}, err
+		return nil, err
 	}
 	w.finish(ctx)
-	result, err := messages.DecodeResult(answer)
-	return accept(errand{hive: hive, op: messages.WorkerSpawn, job: id}, result, result.JobID, result.HiveID, err)
+	return answer, nil
 }
 
 // outcome waits for the end of one job.

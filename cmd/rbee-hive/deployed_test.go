@@ -100,5 +100,10 @@ func TestServeUnderDeployedPermissions(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client.Await(t.Context(), "gpu-1", "failing", nil)
 	require.ErrorIs(t, err, messages.WorkerNotInstalled)
+	receipt, err := client.EnqueueDelete(t.Context(), "gpu-1", messages.DeleteJob{WorkerID: result.WorkerID, PID: result.PID})
+	require.NoError(t, err)
+	deleted, err := client.AwaitDelete(t.Context(), "gpu-1", receipt.JobID, nil)
+	require.NoError(t, err)
+	require.Equal(t, result.PID, deleted.PID)
 	end(hive)
 }
