@@ -53,7 +53,9 @@ then those that left the queue without a result, the newest first:
 and then those with a result, also of requests, the newest first:
 
   done       it succeeded
-  failed     its result is a failure`,
+  failed     its result is a failure
+
+When a job was queued is shown of those in the queue; 'rbee jobs get' knows it of all that rbee queued.`,
 		Example: `  rbee jobs ls
   rbee jobs ls --hive gpu-1 --state failed -o json | jq -r '.jobs[].job_id'`,
 		Args: cobra.NoArgs,
@@ -82,6 +84,10 @@ and then those with a result, also of requests, the newest first:
 			return err
 		case output.JSON():
 			return cli.WriteJSON(cmd.OutOrStdout(), page)
+		}
+		if len(page.Jobs) == 0 {
+			fmt.Fprintln(cmd.ErrOrStderr(), "no such jobs")
+			return nil
 		}
 		rows := [][]string{{"JOB", "STATE", "HIVE", "OPERATION", "QUEUED", "ENDED", "ATTEMPTS"}}
 		for _, job := range page.Jobs {
@@ -246,7 +252,9 @@ func jobsCancelCommand() *cobra.Command {
 		Use:   "cancel JOB",
 		Short: "Take a waiting job out of the queue",
 		Long: `cancel takes a job out of the queue that its hive has not been given: it never runs. A job that its hive has, or that has ended, is
-left alone: then the exit code is 1, and the message says what to do instead.`,
+left alone: then the exit code is 1, and the message says what to do instead. If no stream knows the job, the exit code is 3.`,
+		Example: `  rbee jobs cancel job-01a20320-a200-7c3e-9a54-5d0f3c2b1a00
+  rbee jobs ls --state waiting --hive gpu-1 -o json | jq -r '.jobs[].job_id' | xargs -n 1 rbee jobs cancel`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
@@ -275,8 +283,9 @@ func jobsRetryCommand() *cobra.Command {
 		Use:   "retry JOB",
 		Short: "Queue again what a job asked for that failed or is dead",
 		Long: `retry queues what a job asked for as a job with a new id, because the outcome of the old one is final. It takes jobs that failed, are
-dead, were cancelled, or have expired, and that were queued by rbee.`,
-		Args: cobra.ExactArgs(1),
+dead, were cancelled, have expired or are gone, and that were queued by rbee.`,
+		Example: `  rbee jobs retry job-01a20320-a200-7c3e-9a54-5d0f3c2b1a00`,
+		Args:    cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
