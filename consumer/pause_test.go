@@ -55,4 +55,3 @@ func TestAPauseOutlivesTheHive(t *testing.T) {
 		})
 	}
 }
-

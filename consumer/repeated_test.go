@@ -1,6 +1,7 @@
 package consumer_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -61,9 +62,7 @@ func push(f *fleet, data, subject string) {
 func TestARequestThatAStreamRepeatsIsDropped(t *testing.T) {
 	t.Parallel()
 	all := map[string]func(*fleet, string, string){"push consumer": push}
-	for name, way := range ways {
-		all[name] = way
-	}
+	maps.Copy(all, ways)
 	for name, repeat := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
