@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -28,18 +29,14 @@ type task struct {
 	before    outcome   // what the stream of results held of the job when it began
 }
 
-// headerStream is what the server writes on each message that it takes out of a stream. Who may store messages and read them back
-// chooses the subject on which they come: without a look at it, one hive could send jobs to another, whatever its permissions.
-const headerStream = "Nats-Stream"
-
 // deletes reports whether t is to end a worker, not to start one.
 func (t *task) deletes() bool { return t.job.Operation == messages.WorkerDelete }
 
 // accept reads a request and takes its place in line, so that jobs are served in the order of their arrival. The rest
 // happens in a goroutine of its own, because the next request waits until accept returns.
 func (h *hive) accept(ctx context.Context, req micro.Request) {
-	if stream := req.Headers().Get(headerStream); stream != "" {
-		h.Logger.Warn("request dropped: a stream repeats it, so nobody knows who sent it", "subject", req.Subject(), "stream", stream)
+	if repeated(nats.Header(req.Headers()), req.Reply()) {
+		h.Logger.Warn("request dropped: a stream repeats it, so nobody knows who sent it", "subject", req.Subject(), "reply", req.Reply())
 		return
 	}
 	op := h.Subjects.Operation(req.Subject())

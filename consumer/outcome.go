@@ -97,33 +97,38 @@ func (h *hive) lookUp(ctx context.Context, job string) (outcome, error) {
 	if err != nil {
 		return outcome{}, fmt.Errorf("ask stream %s for the result of a job: %w", stream, err)
 	}
-	switch status := msg.Header.Get("Status"); status {
-	case "":
-		return h.readOutcome(msg)
-	case "404":
+	switch status := msg.Header.Get("Status"); {
+	case said(msg.Header, jetstream.SequenceHeader) != "":
+		return h.readOutcome(msg, job)
+	case status == "404":
 		return outcome{}, nil
 	default:
 		return outcome{}, fmt.Errorf("ask stream %s for the result of a job: %s (%s)", stream, msg.Header.Get("Description"), status)
 	}
 }
 
-// readOutcome reads what the stream holds. What is no answer of a hive is none, and the next one replaces it.
-func (h *hive) readOutcome(msg *nats.Msg) (outcome, error) {
-	seq, err := strconv.ParseUint(msg.Header.Get("Nats-Sequence"), 10, 64)
+// readOutcome reads what the stream holds of a job. What is no answer of this hive to this job is none, and the next one replaces it.
+func (h *hive) readOutcome(msg *nats.Msg, job string) (outcome, error) {
+	seq, err := strconv.ParseUint(said(msg.Header, jetstream.SequenceHeader), 10, 64)
 	if err != nil {
 		return outcome{}, fmt.Errorf("read the place of a result: %w", err)
 	}
 	o := outcome{seq: seq, data: msg.Data}
-	o.at, _ = time.Parse(time.RFC3339Nano, msg.Header.Get("Nats-Time-Stamp"))
-	o.result, err = messages.DecodeResult(msg.Data)
-	if failure, ok := errors.AsType[*messages.Error](err); ok {
-		o.failure = failure
+	o.at, _ = time.Parse(time.RFC3339Nano, said(msg.Header, jetstream.TimeStampHeaer))
+	result, err := messages.DecodeResult(msg.Data)
+	failure, failed := errors.AsType[*messages.Error](err)
+	switch {
+	case repeatedBefore(msg.Header):
+		err = errors.New("it came there out of another stream")
+	case err != nil && !failed:
+	case result.JobID != job || result.HiveID != h.HiveID:
+		err = fmt.Errorf("it is of job %q of hive %q", result.JobID, result.HiveID)
+	default:
+		o.result, o.failure = result, failure
 		return o, nil
 	}
-	if err != nil {
-		h.Logger.Warn("what the stream holds as a result is none", "subject", msg.Header.Get("Nats-Subject"), "err", err)
-		o.failure = &messages.Error{Code: messages.Internal, Message: err.Error(), Retryable: true}
-	}
+	h.Logger.Warn("what the stream holds as a result is none", "job", job, "err", err)
+	o.failure = &messages.Error{Code: messages.Internal, Message: err.Error(), Retryable: true}
 	return o, nil
 }
 

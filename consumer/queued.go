@@ -43,21 +43,24 @@ func (h *hive) serveQueued(ctx context.Context, src *source, msg *nats.Msg, p *p
 	h.serve(ctx, t, refused)
 }
 
-// bury takes out of the queue what names no job: there is no subject for its result.
+// bury takes out of the queue what names no job, so that there is no subject for its result, or is none.
 func (h *hive) bury(ctx context.Context, t *task, subject string, why error) {
 	defer t.place.end()
 	h.counts.refused.Add(1)
 	if err := t.queued.terminate(ctx, messages.OneLine(why.Error())); err != nil {
 		why = errors.Join(why, err)
 	}
-	h.Logger.Warn("queued message names no job; it is dropped", "subject", subject, "err", why)
+	h.Logger.Warn("queued message is no job; it is dropped", "subject", subject, "err", why)
 }
 
 // readQueued reads a job of the queue. Its subject says which job it is and what to do; the payload may leave that out, and must
-// not say otherwise. If the subject names no job, t gets no id.
+// not say otherwise. If the subject names no job, or the message is none, t gets no id.
 func (h *hive) readQueued(t *task, msg *nats.Msg) error {
 	words := strings.Split(msg.Subject, ".")
 	id, op := words[len(words)-1], messages.Operation(words[len(words)-2])
+	if repeated(msg.Header, "") { // a result would be one of the job that it passes itself off as
+		return messages.Errorf(messages.InvalidJob, "a stream repeated it, so that nobody knows who queued it")
+	}
 	if err := messages.CheckID(id); err != nil {
 		return messages.Errorf(messages.InvalidJob, "job_id: on the subject: %w", err)
 	}

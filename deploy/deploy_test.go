@@ -40,13 +40,28 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// broker is a server that runs one of the two ways in which a fleet is deployed.
+type broker struct {
+	*natsd.Server
+	login    func(role string) nats.Option
+	template bool // hives have a template, which cannot name their queue group
+}
+
+// brokers start each of the two: users with passwords, and accounts with an operator. What a user may do is the same.
+var brokers = map[string]func(*testing.T) *broker{"passwords": startServer, "operator": startOperator}
+
 // startServer runs nats-server.conf as it is, but on a free port of this machine.
-func startServer(t *testing.T) *natsd.Server {
+func startServer(t *testing.T) *broker {
 	t.Helper()
 	return startConfig(t, "nats-server.conf")
 }
 
-func startConfig(t *testing.T, path string) *natsd.Server {
+func startConfig(t *testing.T, path string) *broker {
+	t.Helper()
+	return &broker{Server: run(t, path), login: func(role string) nats.Option { return nats.UserInfo(role, password(role)) }}
+}
+
+func run(t *testing.T, path string) *natsd.Server {
 	t.Helper()
 	srv, err := natsd.Start(natsd.Config{ConfigFile: path, StoreDir: t.TempDir()})
 	require.NoError(t, err)
@@ -55,10 +70,10 @@ func startConfig(t *testing.T, path string) *natsd.Server {
 }
 
 // dial connects as role, as the programs do: with an inbox prefix of its own.
-func dial(t *testing.T, srv *natsd.Server, role string, opts ...nats.Option) *nats.Conn {
+func dial(t *testing.T, srv *broker, role string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
 	opts = append([]nats.Option{
-		nats.UserInfo(role, password(role)),
+		srv.login(role),
 		nats.CustomInboxPrefix("_INBOX_" + role),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // refusal reads the error; say nothing of it
 	}, opts...)

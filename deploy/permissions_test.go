@@ -5,11 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-
-	"github.com/rbee-keeper/hive/internal/natsd"
 )
 
 // everything is what each role may subscribe to, in full: subject, or "subject queue".
@@ -143,7 +142,20 @@ var subscribing = map[string][]string{
 
 func TestWhoMayPublishAndWhoHearsIt(t *testing.T) {
 	t.Parallel()
-	srv := startServer(t)
+	everyBroker(t, whoMayPublishAndWhoHearsIt)
+}
+
+// everyBroker tests something under each way in which a fleet is deployed.
+func everyBroker(t *testing.T, test func(*testing.T, *broker)) {
+	for name, start := range brokers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, start(t))
+		})
+	}
+}
+
+func whoMayPublishAndWhoHearsIt(t *testing.T, srv *broker) {
 	witnesses := map[string]*witness{}
 	for role, subjects := range everything {
 		witnesses[role] = listen(t, dial(t, srv, role), subjects...)
@@ -167,11 +179,27 @@ func TestWhoMayPublishAndWhoHearsIt(t *testing.T) {
 	}
 }
 
+// outsideTheGroup has what a hive may subscribe to besides where its permissions are a template: its own jobs, and nobody else's.
+var outsideTheGroup = map[string][]string{
+	"rbee.v1.hive.gpu-1.*":             {hive1},
+	"rbee.v1.hive.gpu-1.* gpu-2":       {hive1},
+	"rbee.v1.hive.gpu-1.worker_spawn":  {hive1},
+	"rbee.v1.hive.gpu-2.*":             {hive2},
+	"rbee.v1.hive.gpu-2.* gpu-1":       {hive2},
+	"rbee.v1.hive.gpu-2.worker_list q": {hive2},
+}
+
 func TestWhoMaySubscribe(t *testing.T) {
 	t.Parallel()
-	srv := startServer(t)
+	everyBroker(t, whoMaySubscribe)
+}
+
+func whoMaySubscribe(t *testing.T, srv *broker) {
 	say := traffic(t, srv)
 	for subject, may := range subscribing {
+		if srv.template {
+			may = append(slices.Clip(may), outsideTheGroup[subject]...)
+		}
 		for _, role := range roles {
 			nc := dial(t, srv, role)
 			w := listen(t, nc, subject)
@@ -188,7 +216,10 @@ func TestWhoMaySubscribe(t *testing.T) {
 // A hive that could send itself a message would choose its reply subject, and be allowed to answer there.
 func TestNoHiveMayPublishWhereItListens(t *testing.T) {
 	t.Parallel()
-	srv := startServer(t)
+	everyBroker(t, noHiveMayPublishWhereItListens)
+}
+
+func noHiveMayPublishWhereItListens(t *testing.T, srv *broker) {
 	for _, role := range []string{hive1, hive2} {
 		for _, entry := range everything[role] {
 			subject, _, _ := strings.Cut(entry, " ")
@@ -232,8 +263,20 @@ func (w *witness) heard(t *testing.T) int {
 	return n
 }
 
+// next returns the next message and waits for it.
+func (w *witness) next(t *testing.T) *nats.Msg {
+	t.Helper()
+	select {
+	case msg := <-w.messages:
+		return msg
+	case <-time.After(time.Minute):
+		t.Fatal("nothing was heard")
+		return nil
+	}
+}
+
 // traffic returns a function by which every role says once all that it may say.
-func traffic(t *testing.T, srv *natsd.Server) (say func()) {
+func traffic(t *testing.T, srv *broker) (say func()) {
 	t.Helper()
 	speakers := map[string]*nats.Conn{}
 	for _, role := range roles {

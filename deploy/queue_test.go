@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,15 +14,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/messages"
 	fleet "github.com/rbee-keeper/hive/queen"
 )
 
-// startQueue runs nats-server.conf with the streams, which the administrator made.
-func startQueue(t *testing.T) *natsd.Server {
+// everyQueue tests something under each way in which a fleet is deployed, with the streams.
+func everyQueue(t *testing.T, test func(*testing.T, *broker)) {
+	everyBroker(t, func(t *testing.T, srv *broker) {
+		makeStreams(t, srv)
+		test(t, srv)
+	})
+}
+
+// makeStreams has the administrator make the streams.
+func makeStreams(t *testing.T, srv *broker) {
 	t.Helper()
-	srv := startServer(t)
 	nc := dial(t, srv, admin)
 	client := fleet.New(nc, fleet.Config{})
 	for range 2 { // making them, and finding that nothing is to do
@@ -29,7 +36,6 @@ func startQueue(t *testing.T) *natsd.Server {
 		require.NoError(t, err)
 	}
 	require.False(t, refusal(t, nc), "the administrator makes the streams")
-	return srv
 }
 
 // queued plays the hive side of the queue with the permissions of a hive.
@@ -40,7 +46,7 @@ type queued struct {
 	consumer jetstream.Consumer
 }
 
-func queueOf(t *testing.T, srv *natsd.Server, role string) *queued {
+func queueOf(t *testing.T, srv *broker, role string) *queued {
 	t.Helper()
 	q := &queued{nc: dial(t, srv, role), id: strings.TrimPrefix(role, "hive-")}
 	var err error
@@ -80,8 +86,11 @@ func (q *queued) run(t *testing.T) string {
 // Everything that the queue needs works with these users, and nothing of it is refused.
 func TestQueueWorksWithThesePermissions(t *testing.T) {
 	t.Parallel()
+	everyQueue(t, queueWorksWithThesePermissions)
+}
+
+func queueWorksWithThesePermissions(t *testing.T, srv *broker) {
 	ctx := t.Context()
-	srv := startQueue(t)
 	boss := dial(t, srv, queen)
 	client := fleet.New(boss, fleet.Config{})
 	job := func(id string) messages.Job { return messages.Job{JobID: id, Model: "m", Device: "cpu"} }
@@ -126,7 +135,7 @@ func TestQueueWorksWithThesePermissions(t *testing.T) {
 
 	page, err := client.Jobs(ctx, fleet.JobFilter{})
 	require.NoError(t, err)
-	require.Len(t, page.Jobs, 3)
+	require.Len(t, page.Jobs, 5, "one that waits, one of each: dead, cancelled, done and done")
 	states, err := client.StreamStates(ctx)
 	require.NoError(t, err)
 	require.Len(t, states, 4)
@@ -195,8 +204,11 @@ var asking = map[string][]string{
 	"$JS.API.DIRECT.GET.RBEE_RESULTS.rbee.v1.result.gpu-1.job-1":    {queen, observer, hive1},
 	"$JS.API.DIRECT.GET.RBEE_RESULTS.rbee.v1.result.gpu-2.job-1":    {queen, observer, hive2},
 	"$JS.API.DIRECT.GET.RBEE_RESULTS.rbee.v1.result.*.job-1":        {queen, observer},
-	"$JS.API.CONSUMER.CREATE.RBEE_RESULTS.x.rbee.v1.result.gpu-1.*": {queen, observer},
-	"$JS.API.CONSUMER.MSG.NEXT.RBEE_RESULTS.x":                      {queen, observer},
+	"$JS.API.CONSUMER.CREATE.RBEE_RESULTS":                          nil, // a consumer repeats what it reads anywhere, and without a mark
+	"$JS.API.CONSUMER.CREATE.RBEE_RESULTS.x":                        nil,
+	"$JS.API.CONSUMER.CREATE.RBEE_RESULTS.x.rbee.v1.result.gpu-1.*": nil,
+	"$JS.API.CONSUMER.DURABLE.CREATE.RBEE_RESULTS.x":                nil,
+	"$JS.API.CONSUMER.MSG.NEXT.RBEE_RESULTS.x":                      nil,
 	"$JS.API.STREAM.MSG.GET.RBEE_RESULTS":                           nil,
 	"$JS.API.STREAM.MSG.DELETE.RBEE_RESULTS":                        nil,
 	"$JS.API.STREAM.PURGE.RBEE_RESULTS":                             nil,
@@ -204,8 +216,10 @@ var asking = map[string][]string{
 	"$JS.API.STREAM.UPDATE.RBEE_RESULTS":                            {admin},
 
 	// Narration, and the dead.
-	"$JS.API.CONSUMER.CREATE.RBEE_NARRATION.x.rbee.v1.narration.*.*.*": {queen, observer},
-	"$JS.API.CONSUMER.MSG.NEXT.RBEE_NARRATION.x":                       {queen, observer},
+	"$JS.API.DIRECT.GET.RBEE_NARRATION":                                {queen, observer},
+	"$JS.API.DIRECT.GET.RBEE_NARRATION.rbee.v1.narration.*.job-1.*":    {queen, observer},
+	"$JS.API.CONSUMER.CREATE.RBEE_NARRATION.x.rbee.v1.narration.*.*.*": nil,
+	"$JS.API.CONSUMER.MSG.NEXT.RBEE_NARRATION.x":                       nil,
 	"$JS.API.CONSUMER.CREATE.RBEE_DEAD.x.rbee.v1.trace.>":              nil, // the queen writes it: she must not have it repeated
 	"$JS.API.DIRECT.GET.RBEE_DEAD":                                     nil,
 	"$JS.API.STREAM.MSG.GET.RBEE_DEAD":                                 {queen},
@@ -216,7 +230,10 @@ var asking = map[string][]string{
 
 func TestWhoMayAskWhatOfJetStream(t *testing.T) {
 	t.Parallel()
-	srv := startQueue(t)
+	everyQueue(t, whoMayAskWhatOfJetStream)
+}
+
+func whoMayAskWhatOfJetStream(t *testing.T, srv *broker) {
 	for subject, may := range asking {
 		for _, role := range roles {
 			nc := dial(t, srv, role)
@@ -230,7 +247,10 @@ func TestWhoMayAskWhatOfJetStream(t *testing.T) {
 // A filter in the payload cannot say more than the one in the subject.
 func TestHiveCannotWidenItsFilter(t *testing.T) {
 	t.Parallel()
-	srv := startQueue(t)
+	everyQueue(t, hiveCannotWidenItsFilter)
+}
+
+func hiveCannotWidenItsFilter(t *testing.T, srv *broker) {
 	hive := dial(t, srv, hive1)
 	create := func(subject string, cfg jetstream.ConsumerConfig) (*nats.Msg, error) {
 		request, err := json.Marshal(map[string]any{"stream_name": "RBEE_JOBS", "config": cfg})
@@ -270,15 +290,50 @@ func TestHiveCannotWidenItsFilter(t *testing.T) {
 // where it is from, and by that it is known: nobody takes it for the word of another.
 func TestWhatIsRepeatedOutOfAStreamSaysSo(t *testing.T) {
 	t.Parallel()
-	srv := startQueue(t)
+	everyQueue(t, whatIsRepeatedOutOfAStreamSaysSo)
+}
+
+func whatIsRepeatedOutOfAStreamSaysSo(t *testing.T, srv *broker) {
 	hive := queueOf(t, srv, hive1)
 	other := listen(t, dial(t, srv, hive2), "rbee.v1.hive.gpu-2.* gpu-2")
+	boss := listen(t, dial(t, srv, queen), "rbee.v1.result.gpu-2.>", "rbee.v1.narration.gpu-2.>")
 	forged := nats.NewMsg("rbee.v1.result.gpu-1.job-1")
 	forged.Data = []byte(`{"model":"m","device":"cpu"}`)
 	forged.Header.Set("Nats-Stream", "") // an attempt to be taken for one that is not
 	_, err := hive.js.PublishMsg(t.Context(), forged)
 	require.NoError(t, err)
-	require.NoError(t, hive.nc.PublishRequest("$JS.API.DIRECT.GET.RBEE_RESULTS.rbee.v1.result.gpu-1.job-1", "rbee.v1.hive.gpu-2.worker_spawn", nil))
-	msg := <-other.messages
-	require.Contains(t, msg.Header["Nats-Stream"], "RBEE_RESULTS")
+	forged.Subject = "rbee.v1.narration.gpu-1.job-1.worker_spawned"
+	_, err = hive.js.PublishMsg(t.Context(), forged)
+	require.NoError(t, err)
+
+	// All that each of them may ask a stream for.
+	const last, batch = `{"last_by_subj":"%s"}`, `{"next_by_subj":"%s","seq":1,"batch":1}`
+	result, event := "rbee.v1.result.gpu-1.job-1", "rbee.v1.narration.gpu-1.job-1.worker_spawned"
+	ways := map[string][][2]string{hive1: {{"DIRECT.GET.RBEE_RESULTS." + result, ""}}}
+	for _, reader := range []string{observer, queen} {
+		for stream, subject := range map[string]string{"RBEE_RESULTS": result, "RBEE_NARRATION": event} {
+			ways[reader] = append(ways[reader], [][2]string{
+				{"DIRECT.GET." + stream + "." + subject, ""},
+				{"DIRECT.GET." + stream, fmt.Sprintf(last, subject)},
+				{"DIRECT.GET." + stream, fmt.Sprintf(batch, subject)},
+			}...)
+		}
+	}
+	targets := map[string]*witness{
+		"rbee.v1.hive.gpu-2.worker_spawn": other, "rbee.v1.result.gpu-2.job-1": boss, "rbee.v1.narration.gpu-2.job-1.worker_spawned": boss,
+	}
+	for asker, questions := range ways {
+		nc := dial(t, srv, asker)
+		for _, question := range questions {
+			for target, w := range targets {
+				require.NoError(t, nc.PublishRequest("$JS.API."+question[0], target, []byte(question[1])))
+				for msg := (&nats.Msg{}); string(msg.Data) != string(forged.Data); { // behind a batch the server says that it is over
+					msg = w.next(t)
+					require.True(t, len(msg.Data) == 0 || slices.Contains(msg.Header["Nats-Stream"], strings.Split(question[0], ".")[2]),
+						"%s asks %s, and %s hears %v", asker, question[0], target, msg.Header)
+				}
+			}
+		}
+		require.False(t, refusal(t, nc), asker)
+	}
 }

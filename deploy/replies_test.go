@@ -9,13 +9,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/stretchr/testify/require"
-
-	"github.com/rbee-keeper/hive/internal/natsd"
 )
 
 func TestHiveAnswersTheRequestsItWasSent(t *testing.T) {
 	t.Parallel()
-	srv := startServer(t)
+	everyBroker(t, hiveAnswersTheRequestsItWasSent)
+}
+
+func hiveAnswersTheRequestsItWasSent(t *testing.T, srv *broker) {
 	boss, worker, neighbour := dial(t, srv, queen), dial(t, srv, hive1), dial(t, srv, hive2)
 	jobs := make(chan *nats.Msg, 1)
 	_, err := worker.ChanQueueSubscribe("rbee.v1.hive.gpu-1.*", "gpu-1", jobs)
@@ -52,7 +53,11 @@ func TestHiveAnswersTheRequestsItWasSent(t *testing.T) {
 
 func TestNobodyIsThereIsSaidAtOnce(t *testing.T) {
 	t.Parallel()
-	boss := dial(t, startServer(t), queen)
+	everyBroker(t, nobodyIsThereIsSaidAtOnce)
+}
+
+func nobodyIsThereIsSaidAtOnce(t *testing.T, srv *broker) {
+	boss := dial(t, srv, queen)
 	_, err := boss.RequestWithContext(t.Context(), "rbee.v1.hive.gpu-1.worker_list", nil)
 	require.ErrorIs(t, err, nats.ErrNoResponders)
 }
@@ -65,7 +70,10 @@ func TestAnswersMayTakeLongerThanTheServersDefault(t *testing.T) {
 
 func TestQueenAndObserverFindTheHives(t *testing.T) {
 	t.Parallel()
-	srv := startServer(t)
+	everyBroker(t, queenAndObserverFindTheHives)
+}
+
+func queenAndObserverFindTheHives(t *testing.T, srv *broker) {
 	ids := map[string]string{hive1: serve(t, srv, hive1), hive2: serve(t, srv, hive2)}
 
 	cases := map[string][]string{ // subject → who may ask
@@ -96,7 +104,7 @@ func TestQueenAndObserverFindTheHives(t *testing.T) {
 }
 
 // serve runs the micro service of a hive and returns its random id. Nothing that it does may be refused.
-func serve(t *testing.T, srv *natsd.Server, role string) string {
+func serve(t *testing.T, srv *broker, role string) string {
 	t.Helper()
 	hive := strings.TrimPrefix(role, "hive-")
 	nc := dial(t, srv, role)

@@ -29,6 +29,10 @@ func (e *TooLateError) Error() string {
 	case e.Unsure:
 		return fmt.Sprintf("job %s was taken out of the queue, but hive %s may have been given it in the same moment: if it was, `rbee jobs get %s` tells its result",
 			job.JobID, job.HiveID, job.JobID)
+	case job.State == JobRunning && job.Operation == messages.WorkerDelete:
+		return fmt.Sprintf("job %s is not cancelled: hive %s has it already, and ends its worker", job.JobID, job.HiveID)
+	case job.State == JobDone && job.Operation == messages.WorkerDelete:
+		return fmt.Sprintf("job %s is not cancelled: it is done, and its worker has ended", job.JobID)
 	case job.State == JobRunning:
 		return fmt.Sprintf("job %s is not cancelled: hive %s has it already; wait for its result, and end its worker with `rbee workers rm`", job.JobID, job.HiveID)
 	case job.State == JobDone:
@@ -111,18 +115,7 @@ func (c *Client) Retry(ctx context.Context, hive, id string) (Receipt, error) {
 	if !old.State.Ended() || old.State == JobDone {
 		return Receipt{}, &NoRetryError{Job: old}
 	}
-	var job messages.Job
-	if old.Job == nil || json.Unmarshal(old.Job, &job) != nil || job.Operation != messages.WorkerSpawn {
-		return Receipt{}, &NoRetryError{Job: old, Unknown: true}
-	}
-	job.JobID, job.HiveID = messages.NewJobID(), old.HiveID
-	if now := time.Now(); !job.Deadline.IsZero() && now.After(job.Deadline) {
-		span := job.Deadline.Sub(old.QueuedAt)
-		if job.Deadline = (time.Time{}); span > 0 && !old.QueuedAt.IsZero() {
-			job.Deadline = now.Add(span).UTC()
-		}
-	}
-	receipt, err := c.Enqueue(ctx, old.HiveID, job)
+	receipt, err := c.again(ctx, old)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -130,6 +123,36 @@ func (c *Client) Retry(ctx context.Context, hive, id string) (Receipt, error) {
 		c.bury(ctx, old)
 	}
 	return receipt, nil
+}
+
+// again queues what an ended job asked for as a new job.
+func (c *Client) again(ctx context.Context, old QueuedJob) (Receipt, error) {
+	var (
+		spawn messages.Job
+		del   messages.DeleteJob
+	)
+	switch {
+	case old.Job == nil:
+	case old.Operation == messages.WorkerSpawn && json.Unmarshal(old.Job, &spawn) == nil:
+		spawn.JobID, spawn.HiveID, spawn.Deadline = messages.NewJobID(), old.HiveID, old.laterThan(spawn.Deadline)
+		return c.Enqueue(ctx, old.HiveID, spawn)
+	case old.Operation == messages.WorkerDelete && json.Unmarshal(old.Job, &del) == nil:
+		del.JobID, del.HiveID, del.Deadline = messages.NewJobID(), old.HiveID, old.laterThan(del.Deadline)
+		return c.EnqueueDelete(ctx, old.HiveID, del)
+	}
+	return Receipt{}, &NoRetryError{Job: old, Unknown: true}
+}
+
+// laterThan returns the deadline of another try: the old one, and if that has passed, one as far away as it was when the job was queued.
+func (j QueuedJob) laterThan(deadline time.Time) time.Time {
+	now := time.Now()
+	if deadline.IsZero() || !now.After(deadline) {
+		return deadline
+	}
+	if span := deadline.Sub(j.QueuedAt); span > 0 && !j.QueuedAt.IsZero() {
+		return now.Add(span).UTC()
+	}
+	return time.Time{}
 }
 
 // bury takes a dead job out of the queue, where it takes a place until it is too old. Its trace stays.

@@ -86,23 +86,46 @@ func (e *QueueFullError) Unwrap() error { return e.Err }
 // two minutes; a [*QueueFullError]; and wraps [jetstream.ErrStreamNotFound] or [jetstream.ErrJetStreamNotEnabled], with what to do,
 // where there is no queue. With any other error the job may be in the queue or not: Enqueue the same job id again to find out.
 func (c *Client) Enqueue(ctx context.Context, hive string, job messages.Job) (Receipt, error) {
-	deadline := job.Deadline
-	if err := address(ctx, hive, &job.HiveID, &job.JobID, &job.Deadline); err != nil {
+	if err := addressQueued(hive, &job.HiveID, &job.JobID); err != nil {
 		return Receipt{}, err
 	}
-	job.Deadline = deadline // the caller does not wait, so that of ctx is none of the job's
 	job.Operation = cmp.Or(job.Operation, messages.WorkerSpawn)
 	payload, err := job.Encode()
 	if err != nil {
 		return Receipt{}, err
 	}
+	return c.enqueue(ctx, Receipt{HiveID: hive, JobID: job.JobID, Operation: job.Operation}, payload, job.Deadline)
+}
+
+// EnqueueDelete is [Client.Enqueue] for a job that ends a worker, which its hive does when it comes to it. Give it the worker's PID: the
+// job may wait for long, and without one it would end whatever worker has the id by then. Use [Client.AwaitDelete] for what becomes of it.
+func (c *Client) EnqueueDelete(ctx context.Context, hive string, job messages.DeleteJob) (Receipt, error) {
+	if err := addressQueued(hive, &job.HiveID, &job.JobID); err != nil {
+		return Receipt{}, err
+	}
+	job.Operation = messages.WorkerDelete
+	payload, err := job.Encode()
+	if err != nil {
+		return Receipt{}, err
+	}
+	return c.enqueue(ctx, Receipt{HiveID: hive, JobID: job.JobID, Operation: job.Operation}, payload, job.Deadline)
+}
+
+// addressQueued fills in what the caller of a queued job may leave out. The caller does not wait, so how long it would is none of the
+// job's.
+func addressQueued(hive string, hiveID, jobID *string) error {
+	var deadline time.Time
+	return address(context.Background(), hive, hiveID, jobID, &deadline)
+}
+
+// enqueue queues a job and leaves its trace.
+func (c *Client) enqueue(ctx context.Context, receipt Receipt, payload []byte, deadline time.Time) (Receipt, error) {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, publishWait)
 		defer cancel()
 	}
-	receipt := Receipt{HiveID: hive, JobID: job.JobID, Operation: job.Operation}
-	ack, err := c.queue(ctx, receipt, payload, job.Deadline)
+	ack, err := c.queue(ctx, receipt, payload, deadline)
 	if err != nil {
 		return Receipt{}, err
 	}

@@ -28,7 +28,7 @@ func (c *Client) History(ctx context.Context, filter Filter, since time.Time) (*
 	if err != nil {
 		return nil, err
 	}
-	cursor, err := c.openReading(ctx, reading{stream: c.subjects.Streams().Narration, subject: subject, since: since})
+	cursor, err := c.openReading(ctx, reading{stream: c.subjects.Streams().Narration, subject: subject, since: since, follow: true})
 	if err != nil {
 		return nil, fmt.Errorf("watch %s: %w", subject, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,8 +24,7 @@ const (
 type JobFilter struct {
 	// Hive is whose; empty means any.
 	Hive string
-	// State is where they are; empty means anywhere. Jobs that left the queue without a result ([JobCancelled], [JobExpired],
-	// [JobGone]) are in no list; [Client.Job] knows them.
+	// State is where they are; empty means anywhere.
 	State JobState
 	// Limit is how many to return at most, 1,000 at most; 0 means 100.
 	Limit int
@@ -34,7 +34,8 @@ type JobFilter struct {
 
 // JobPage is a part of the queued jobs.
 type JobPage struct {
-	// Jobs are those that are in the queue, in the order in which they came, and then those with a result, the newest first.
+	// Jobs are those that are in the queue, in the order in which they came; then those that left it without a result and of which a
+	// trace is left, and then those with a result, the newest first in both.
 	Jobs []QueuedJob `json:"jobs"`
 	// Next asks for the next page, as [JobFilter.After]; empty on the last one.
 	Next string `json:"next"`
@@ -43,11 +44,13 @@ type JobPage struct {
 // Where a page goes on.
 const (
 	inQueue   = "queue:"
+	inTraces  = "traces:"
 	inResults = "results:"
 )
 
-// Jobs returns a page of the jobs that wait, run, are dead, or left a result, from the streams alone: no hive is asked. Jobs that
-// came by request are among those with a result. Jobs move while they are listed, so two pages are not of one moment.
+// Jobs returns a page of the jobs that the streams know, from the streams alone: no hive is asked. Jobs that came by request are among
+// those with a result. One that left the queue without a result is known by the trace that [Client.Enqueue] leaves. Jobs move while
+// they are listed, so two pages are not of one moment.
 //
 // The error is [messages.InvalidJob] if the filter is none, or wraps what [Client.Job] says.
 func (c *Client) Jobs(ctx context.Context, filter JobFilter) (JobPage, error) {
@@ -61,8 +64,13 @@ func (c *Client) Jobs(ctx context.Context, filter JobFilter) (JobPage, error) {
 	}
 	page := JobPage{Jobs: []QueuedJob{}}
 	if place == inQueue {
-		full, err := a.listQueue(ctx, filter, seq, &page)
-		if full || err != nil {
+		if full, err := a.listQueue(ctx, filter, seq, &page); full || err != nil {
+			return page, err
+		}
+		place, seq = inTraces, math.MaxUint64
+	}
+	if place == inTraces {
+		if full, err := a.listLost(ctx, filter, seq, &page); full || err != nil {
 			return page, err
 		}
 		seq = a.results.CachedInfo().State.LastSeq
@@ -77,8 +85,8 @@ func (f *JobFilter) check() (place string, seq uint64, err error) {
 			return "", 0, messages.Errorf(messages.InvalidJob, "hive: %w", err)
 		}
 	}
-	if f.State != "" && !slices.Contains([]JobState{JobWaiting, JobRunning, JobDead, JobDone, JobFailed}, f.State) {
-		return "", 0, messages.Errorf(messages.InvalidJob, "state: is %s; jobs are listed that are waiting, running, dead, done or failed", f.State)
+	if f.State != "" && !slices.Contains(JobStates, f.State) {
+		return "", 0, messages.Errorf(messages.InvalidJob, "state: is %s; use one of %v", f.State, JobStates)
 	}
 	if f.Limit < 0 || f.Limit > pageMost {
 		return "", 0, messages.Errorf(messages.InvalidJob, "limit: is %d; use 1 to %d", f.Limit, pageMost)
@@ -89,7 +97,7 @@ func (f *JobFilter) check() (place string, seq uint64, err error) {
 	if f.After == "" {
 		return inQueue, 1, nil
 	}
-	for _, place := range []string{inQueue, inResults} {
+	for _, place := range []string{inQueue, inTraces, inResults} {
 		if number, ok := strings.CutPrefix(f.After, place); ok {
 			if seq, err := strconv.ParseUint(number, 10, 64); err == nil {
 				return place, seq, nil
@@ -104,7 +112,7 @@ func (f *JobFilter) wants(job QueuedJob) bool { return f.State == "" || f.State 
 
 // listQueue adds what is in the queue from a place on and reports whether the page is full.
 func (a *archive) listQueue(ctx context.Context, f JobFilter, seq uint64, page *JobPage) (full bool, err error) {
-	if f.State == JobDone || f.State == JobFailed {
+	if f.State != "" && !slices.Contains([]JobState{JobWaiting, JobRunning, JobDead}, f.State) {
 		return false, nil
 	}
 	subject := a.names.JobSubjects()
@@ -136,7 +144,7 @@ func (a *archive) listQueue(ctx context.Context, f JobFilter, seq uint64, page *
 
 // listResults adds jobs with a result, from a place in their stream backwards, until the page is full.
 func (a *archive) listResults(ctx context.Context, f JobFilter, upTo uint64, page *JobPage) error {
-	if f.State == JobWaiting || f.State == JobRunning || f.State == JobDead {
+	if f.State != "" && f.State != JobDone && f.State != JobFailed {
 		return nil
 	}
 	first := a.results.CachedInfo().State.FirstSeq

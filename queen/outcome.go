@@ -57,6 +57,8 @@ func (e *EndedError) Error() string {
 		return fmt.Sprintf("job %s is dead: %s; %s%s`", job.JobID, why, again, job.JobID)
 	case JobCancelled:
 		return fmt.Sprintf("job %s was cancelled before hive %s saw it", job.JobID, job.HiveID)
+	case JobFailed:
+		return fmt.Sprintf("job %s has no result that can be believed: %s; %s%s`", job.JobID, messages.OneLine(job.Reason), again, job.JobID)
 	case JobExpired:
 		return fmt.Sprintf("job %s has expired: hive %s did not come for it in time; %s%s`", job.JobID, job.HiveID, again, job.JobID)
 	}
@@ -73,18 +75,38 @@ func (e *EndedError) Error() string {
 // The error is a [*messages.Error], with the result holding no more than the ids of job and hive, if the hive refused or failed the
 // job; an [*EndedError] if the job ended without a result; a [*PendingError] if ctx ended first; and that of [Client.Job] otherwise.
 func (c *Client) Await(ctx context.Context, hive, id string, narrate func(messages.Event)) (messages.Result, error) {
-	if err := checkHive(hive, ""); err != nil {
+	answer, err := c.await(ctx, hive, id, narrate)
+	if err != nil {
 		return messages.Result{}, err
 	}
+	result, err := messages.DecodeResult(answer)
+	return accept(errand{hive: hive, op: messages.WorkerSpawn, job: id}, result, result.JobID, result.HiveID, err)
+}
+
+// AwaitDelete is [Client.Await] for a job of [Client.EnqueueDelete].
+func (c *Client) AwaitDelete(ctx context.Context, hive, id string, narrate func(messages.Event)) (messages.Deleted, error) {
+	answer, err := c.await(ctx, hive, id, narrate)
+	if err != nil {
+		return messages.Deleted{}, err
+	}
+	deleted, err := messages.DecodeDeleted(answer)
+	return accept(errand{hive: hive, op: messages.WorkerDelete, job: id}, deleted, deleted.JobID, deleted.HiveID, err)
+}
+
+// await returns the answer to a queued job.
+func (c *Client) await(ctx context.Context, hive, id string, narrate func(messages.Event)) ([]byte, error) {
+	if err := checkHive(hive, ""); err != nil {
+		return nil, err
+	}
 	if err := messages.CheckID(id); err != nil {
-		return messages.Result{}, messages.Errorf(messages.InvalidJob, "job_id: %w", err)
+		return nil, messages.Errorf(messages.InvalidJob, "job_id: %w", err)
 	}
 	// Who listens first and looks then misses nothing.
 	news := make(chan *nats.Msg, 16)
 	for _, subject := range []string{c.subjects.Result(hive, id), c.subjects.Trace(hive, id, messages.TraceCancelled)} {
 		sub, err := c.nc.ChanSubscribe(subject, news)
 		if err != nil {
-			return messages.Result{}, fmt.Errorf("await job %s: %w", id, err)
+			return nil, fmt.Errorf("await job %s: %w", id, err)
 		}
 		defer func() { _ = sub.Unsubscribe() }()
 	}
@@ -93,11 +115,10 @@ func (c *Client) Await(ctx context.Context, hive, id string, narrate func(messag
 	w := &outcome{client: c, hive: hive, id: id, news: news, story: story}
 	answer, err := w.wait(ctx)
 	if err != nil {
-		return messages.Result{}, err
+		return nil, err
 	}
 	w.finish(ctx)
-	result, err := messages.DecodeResult(answer)
-	return accept(errand{hive: hive, op: messages.WorkerSpawn, job: id}, result, result.JobID, result.HiveID, err)
+	return answer, nil
 }
 
 // outcome waits for the end of one job.
@@ -233,75 +254,4 @@ func (w *outcome) finish(ctx context.Context) {
 		}
 		return nil
 	})
-}
-
-// retelling is the kept story of one job as it is read.
-type retelling struct {
-	narrate func(messages.Event)
-	what    reading // what has not been handed over yet; the reader's until stop
-	events  chan messages.Event
-	over    chan struct{} // closed when the reader has ended
-	cancel  context.CancelFunc
-	ended   bool
-}
-
-// retell reads the story of a job from its first event on, until it is stopped.
-func (c *Client) retell(ctx context.Context, hive, id string, narrate func(messages.Event)) *retelling {
-	ctx, cancel := context.WithCancel(ctx)
-	r := &retelling{
-		narrate: narrate, events: make(chan messages.Event), over: make(chan struct{}), cancel: cancel, ended: narrate == nil,
-		what: reading{stream: c.subjects.Streams().Narration, subject: c.subjects.Narration(hive, id, ""), follow: true},
-	}
-	go func() {
-		defer close(r.over)
-		for narrate != nil {
-			err := c.read(ctx, r.what, func(msg *jetstream.RawStreamMsg) error { return r.hand(ctx, c, msg) })
-			if ctx.Err() != nil || !passing(err) || pause(ctx, pollLate) != nil {
-				return
-			}
-		}
-	}()
-	return r
-}
-
-// stop ends the reader. Calling it again does nothing.
-func (r *retelling) stop() {
-	r.cancel()
-	<-r.over
-}
-
-// hand gives a message to whoever tells it, if it is an event.
-func (r *retelling) hand(ctx context.Context, c *Client, msg *jetstream.RawStreamMsg) error {
-	if event, err := c.event(msg.Subject, msg.Header, msg.Data); err == nil {
-		select {
-		case r.events <- event:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	r.what.from = msg.Sequence + 1
-	return nil
-}
-
-// tell narrates an event. A story goes on behind a terminal event if the job was given out again.
-func (r *retelling) tell(event messages.Event) {
-	r.ended = event.Terminal
-	r.narrate(event)
-}
-
-// Story returns what was told of a job, as far as narration is kept, the oldest first. hive may be empty: then any hive's. The error is
-// that of [Client.Job].
-func (c *Client) Story(ctx context.Context, hive, id string) ([]messages.Event, error) {
-	subject, err := c.narrationSubject(Filter{Hive: hive, Job: id})
-	if err != nil {
-		return nil, err
-	}
-	var events []messages.Event
-	err = c.read(ctx, reading{stream: c.subjects.Streams().Narration, subject: subject}, func(msg *jetstream.RawStreamMsg) error {
-		if event, err := c.event(msg.Subject, msg.Header, msg.Data); err == nil {
-			events = append(events, event)
-		}
-		return nil
-	})
-	return events, err
 }

@@ -49,17 +49,52 @@ func (c *Client) Resume(ctx context.Context, hive string) error {
 	return c.pauseUntil(ctx, hive, time.Time{})
 }
 
+// HiveQueue is how far a hive is with its queued jobs, as the server counts them.
+type HiveQueue struct {
+	// Waiting is how many jobs it has not been given, and InHand how many it was given and has not said that it is done with.
+	Waiting uint64 `json:"waiting"`
+	InHand  int    `json:"in_hand"`
+	// PausedUntil is until when it is paused; zero if it is not.
+	PausedUntil time.Time `json:"paused_until,omitzero"`
+}
+
+// HiveQueue returns how far a hive is with its queued jobs. The hive is not asked: it may be away. The error is that of [Client.Pause].
+func (c *Client) HiveQueue(ctx context.Context, hive string) (HiveQueue, error) {
+	if err := checkHive(hive, ""); err != nil {
+		return HiveQueue{}, err
+	}
+	info, err := c.placeOf(ctx, hive)
+	if err != nil {
+		return HiveQueue{}, err
+	}
+	q := HiveQueue{Waiting: info.NumPending, InHand: info.NumAckPending}
+	if info.Paused && info.Config.PauseUntil != nil {
+		q.PausedUntil = info.Config.PauseUntil.UTC()
+	}
+	return q, nil
+}
+
+// placeOf returns what the server says of a hive's place in the queue.
+func (c *Client) placeOf(ctx context.Context, hive string) (*jetstream.ConsumerInfo, error) {
+	names := c.subjects.Streams()
+	consumer, err := c.js.Consumer(ctx, names.Jobs, names.Consumer(hive))
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, jetstream.ErrConsumerDoesNotExist):
+		return nil, &NoQueueError{Hive: hive}
+	case err != nil:
+		return nil, fmt.Errorf("look at the queue of hive %s: %w", hive, noStreams(err))
+	}
+	return consumer.CachedInfo(), nil
+}
+
 func (c *Client) pauseUntil(ctx context.Context, hive string, until time.Time) error {
 	if err := checkHive(hive, ""); err != nil {
 		return err
 	}
-	names := c.subjects.Streams()
-	if _, err := c.js.Consumer(ctx, names.Jobs, names.Consumer(hive)); err != nil {
-		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrConsumerDoesNotExist) {
-			return &NoQueueError{Hive: hive}
-		}
-		return fmt.Errorf("look at the queue of hive %s: %w", hive, noStreams(err))
+	if _, err := c.placeOf(ctx, hive); err != nil {
+		return err
 	}
+	names := c.subjects.Streams()
 	answer, err := c.js.PauseConsumer(ctx, names.Jobs, names.Consumer(hive), until)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):

@@ -6,11 +6,19 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // errEnough ends a reading.
 var errEnough = errors.New("enough")
+
+// How often a reader that has read everything looks whether more has come. It looks soon after it has heard something live, and seldom
+// otherwise: it may have missed that.
+const (
+	readSoon = time.Millisecond
+	readLate = 2 * time.Second
+)
 
 // reading is what to read of a stream, and from where.
 type reading struct {
@@ -28,7 +36,7 @@ func (c *Client) read(ctx context.Context, r reading, visit func(*jetstream.RawS
 		return err
 	}
 	defer cursor.close()
-	for r.follow || cursor.left > 0 {
+	for r.follow || cursor.more() {
 		msg, err := cursor.next(ctx)
 		if err != nil {
 			return err
@@ -40,51 +48,99 @@ func (c *Client) read(ctx context.Context, r reading, visit func(*jetstream.RawS
 	return nil
 }
 
-// cursor is a place in a stream that moves on. One goroutine uses it.
+// cursor is a place in a stream that moves on. One goroutine uses it. The server knows nothing of it: each part of the stream is asked for
+// by its place. A consumer would do as well, but whoever may make one may have it deliver, and so have others' messages repeated
+// anywhere without a mark.
 type cursor struct {
-	messages jetstream.MessagesContext
-	left     uint64 // how many messages were there and have not been read, as far as is known
+	client *Client
+	what   reading
+	part   []*jetstream.RawStreamMsg // what was read and not returned
+	left   uint64                    // how many messages there are behind that, as far as is known
+
+	live  *nats.Subscription // of who follows: says that something comes
+	news  chan struct{}
+	pause time.Duration
 }
 
-// openReading returns a cursor at the beginning of what is to be read. The server forgets it some minutes after its last use.
+// openReading returns a cursor at the beginning of what is to be read.
 func (c *Client) openReading(ctx context.Context, r reading) (*cursor, error) {
-	cfg := jetstream.OrderedConsumerConfig{FilterSubjects: []string{r.subject}, DeliverPolicy: jetstream.DeliverAllPolicy, InactiveThreshold: time.Minute}
-	switch {
-	case r.from > 0:
-		cfg.DeliverPolicy, cfg.OptStartSeq = jetstream.DeliverByStartSequencePolicy, r.from
-	case !r.since.IsZero():
-		cfg.DeliverPolicy, cfg.OptStartTime = jetstream.DeliverByStartTimePolicy, &r.since
+	cur := &cursor{client: c, what: r, news: make(chan struct{}, 1), pause: readSoon}
+	if r.follow {
+		var err error
+		if cur.live, err = c.nc.Subscribe(r.subject, func(*nats.Msg) { cur.hear() }); err != nil {
+			return nil, fmt.Errorf("read stream %s: %w", r.stream, err)
+		}
 	}
-	consumer, err := c.js.OrderedConsumer(ctx, r.stream, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("read stream %s: %w", r.stream, noStreams(err))
-	}
-	messages, err := consumer.Messages()
-	if err != nil {
+	if err := cur.fetch(ctx); err != nil {
+		cur.close()
 		return nil, fmt.Errorf("read stream %s: %w", r.stream, err)
 	}
-	return &cursor{messages: messages, left: consumer.CachedInfo().NumPending}, nil
+	return cur, nil
 }
 
-// next returns the next message and waits for it until ctx ends.
+// hear notes that something was published.
+func (c *cursor) hear() {
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+}
+
+// more reports whether there is something to return without waiting for it to be published.
+func (c *cursor) more() bool { return len(c.part) > 0 || c.left > 0 }
+
+// next returns the next message and waits for it until ctx ends, also where the server is away meanwhile.
 func (c *cursor) next(ctx context.Context) (*jetstream.RawStreamMsg, error) {
-	stop := context.AfterFunc(ctx, c.messages.Stop) // also where it waits for a server that is away
-	defer stop()
-	msg, err := c.messages.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
+	for len(c.part) == 0 {
+		if c.left == 0 {
+			if err := c.wait(ctx); err != nil {
+				return nil, err
+			}
 		}
-		return nil, err
+		err := c.fetch(ctx)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil && (!c.what.follow || !passing(err)) {
+			return nil, fmt.Errorf("read stream %s: %w", c.what.stream, err)
+		}
 	}
-	meta, err := msg.Metadata()
-	if err != nil {
-		return nil, err
-	}
-	c.left = meta.NumPending
-	return &jetstream.RawStreamMsg{
-		Subject: msg.Subject(), Sequence: meta.Sequence.Stream, Header: msg.Headers(), Data: msg.Data(), Time: meta.Timestamp,
-	}, nil
+	msg := c.part[0]
+	c.part = c.part[1:]
+	c.what.from, c.pause = msg.Sequence+1, readSoon
+	return msg, nil
 }
 
-func (c *cursor) close() { c.messages.Stop() }
+// wait returns when it is time to look again.
+func (c *cursor) wait(ctx context.Context) error {
+	timer := time.NewTimer(c.pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		c.pause = min(2*c.pause, readLate)
+	case <-c.news:
+		c.pause = readSoon // what is heard may not be stored yet
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// fetch asks for the next part.
+func (c *cursor) fetch(ctx context.Context) (err error) {
+	request := directGet{Subject: c.what.subject, From: c.what.from, Batch: readBatch, MaxBytes: readBytes}
+	if c.what.from == 0 && !c.what.since.IsZero() {
+		request.Since = &c.what.since
+	} else {
+		request.From = max(request.From, 1)
+	}
+	c.left = 0
+	c.part, c.left, err = c.client.getDirect(ctx, c.what.stream, request)
+	return err
+}
+
+func (c *cursor) close() {
+	if c.live != nil {
+		_ = c.live.Unsubscribe() // fails only if the connection has gone, and the subscription with it
+	}
+}

@@ -39,41 +39,79 @@ func (f *spawnFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive stri
 	duplicate, known := errors.AsType[*queen.DuplicateError](err)
 	switch {
 	case known && !f.detach: // the same job: what becomes of it is the answer
-		fmt.Fprintln(cmd.ErrOrStderr(), cli.NewPaint(cmd.ErrOrStderr()).Yellow(
-			fmt.Sprintf("job %s was queued before and is %s: this is what becomes of it", f.job.JobID, duplicate.Job.State)))
+		tellDuplicate(cmd, duplicate)
 	case err != nil:
 		return err
 	case f.detach:
 		return printReceipt(cmd, f.output, receipt)
 	case !f.quiet:
-		fmt.Fprintln(cmd.ErrOrStderr(), cli.NewPaint(cmd.ErrOrStderr()).Dim(
-			fmt.Sprintf("job %s is queued for hive %s (Ctrl-C leaves it there)", receipt.JobID, hive)))
+		tellQueued(cmd, receipt)
 	}
-	ctx := cmd.Context()
-	if f.wait > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, f.wait)
-		defer cancel()
-	}
+	ctx, cancel := bounded(cmd.Context(), f.wait)
+	defer cancel()
 	result, err := client.Await(ctx, hive, f.job.JobID, narrate)
 	if err != nil {
-		return f.explainQueued(cmd, result, err)
+		return explainQueued(cmd, f.output, messages.Failure{JobID: f.job.JobID, HiveID: hive}, f.told, f.wait, err)
 	}
 	return f.print(cmd.OutOrStdout(), result)
 }
 
-// explainQueued says what becomes of a job that nobody waits for any more; other failures are those of a request.
-func (f *spawnFlags) explainQueued(cmd *cobra.Command, result messages.Result, err error) error {
+// enqueue queues the job, and waits for what becomes of it unless it was told not to.
+func (f *removeFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive string, job messages.DeleteJob, narrate func(messages.Event)) error {
+	receipt, err := client.EnqueueDelete(cmd.Context(), hive, job)
+	duplicate, known := errors.AsType[*queen.DuplicateError](err)
+	switch {
+	case known && !f.detach:
+		tellDuplicate(cmd, duplicate)
+		receipt = queen.Receipt{HiveID: hive, JobID: job.JobID}
+	case err != nil:
+		return err
+	case f.detach:
+		return printReceipt(cmd, f.output, receipt)
+	case !f.quiet:
+		tellQueued(cmd, receipt)
+	}
+	ctx, cancel := bounded(cmd.Context(), f.wait)
+	defer cancel()
+	deleted, err := client.AwaitDelete(ctx, hive, receipt.JobID, narrate)
+	if err != nil {
+		return explainQueued(cmd, f.output, messages.Failure{JobID: receipt.JobID, HiveID: hive}, f.told, f.wait, err)
+	}
+	return f.print(cmd, deleted)
+}
+
+// tellQueued says on stderr that a job is in the queue.
+func tellQueued(cmd *cobra.Command, r queen.Receipt) {
+	fmt.Fprintln(cmd.ErrOrStderr(), cli.NewPaint(cmd.ErrOrStderr()).Dim(
+		fmt.Sprintf("job %s is queued for hive %s (Ctrl-C leaves it there)", r.JobID, r.HiveID)))
+}
+
+// tellDuplicate says on stderr that a job was there already.
+func tellDuplicate(cmd *cobra.Command, d *queen.DuplicateError) {
+	fmt.Fprintln(cmd.ErrOrStderr(), cli.NewPaint(cmd.ErrOrStderr()).Yellow(
+		fmt.Sprintf("job %s was queued before and is %s: this is what becomes of it", d.Job.JobID, d.Job.State)))
+}
+
+// bounded returns ctx with a limit, unless that is 0.
+func bounded(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
+// explainQueued says what becomes of a job that nobody waits for any more, after wait; other failures are those of a request.
+func explainQueued(cmd *cobra.Command, output *cli.Output, job messages.Failure, told bool, wait time.Duration, err error) error {
 	if _, pending := errors.AsType[*queen.PendingError](err); !pending {
 		if failure, failed := errors.AsType[*messages.Error](err); failed {
-			answer := messages.Failure{JobID: result.JobID, HiveID: result.HiveID, Err: failure}
-			return tellFailure(cmd, f.output, answer, f.told, "")
+			job.Err = failure
+			return tellFailure(cmd, output, job, told, "")
 		}
 		return explainJob(err)
 	}
-	stays := fmt.Sprintf("job %[1]s stays in the queue: `rbee jobs get %[1]s` shows what becomes of it, `rbee jobs cancel %[1]s` takes it out while it waits", f.job.JobID)
+	stays := fmt.Sprintf("job %[1]s stays in the queue: `rbee jobs get %[1]s` shows what becomes of it, `rbee jobs cancel %[1]s` takes it out while it waits", job.JobID)
 	if cmd.Context().Err() != nil {
 		return cli.Exit(cli.ExitInterrupted, errors.New("interrupted; "+stays))
 	}
-	return fmt.Errorf("no result within %s (--timeout); %s", f.wait, stays)
+	return fmt.Errorf("no result within %s (--timeout); %s", wait, stays)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strconv"
 	"time"
@@ -62,7 +63,7 @@ func hiveStatusCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "status HIVE",
 		Short:   "Ask a hive how it is",
-		Long:    "status asks a hive for its version, its devices, and what it has to do. If there is no such hive, the exit code is 4.",
+		Long:    "status asks a hive for its version, its devices, and what it has to do, and the NATS server for its queued jobs and whether they are\npaused. If there is no such hive, the exit code is 4.",
 		Example: `  rbee hives status gpu-1`,
 		Args:    cobra.ExactArgs(1),
 	}
@@ -81,8 +82,12 @@ func hiveStatusCommand() *cobra.Command {
 		if err != nil {
 			return explainQuestion(args[0], err)
 		}
+		queued := queueOf(cmd.Context(), client, info)
 		if output.JSON() {
-			return cli.WriteJSON(cmd.OutOrStdout(), info)
+			return cli.WriteJSON(cmd.OutOrStdout(), struct {
+				messages.HiveInfo
+				Queued *queen.HiveQueue `json:"queued,omitempty"`
+			}{info, queued})
 		}
 		rows := [][]string{
 			{"hive", cli.Printable(info.HiveID)},
@@ -91,10 +96,37 @@ func hiveStatusCommand() *cobra.Command {
 		rows = append(append(rows, deviceRows(info)...),
 			[]string{"workers", strconv.Itoa(info.Workers)},
 			[]string{"jobs", fmt.Sprintf("%d at work, %d waiting", info.JobsRunning, info.JobsWaiting)},
-			[]string{"queue", messages.OneLine(cli.Printable(cmp.Or(info.Queue, "-")))},
+			[]string{"queue", messages.OneLine(cli.Printable(cmp.Or(info.Queue, "-"))) + describeQueue(queued)},
 			[]string{"started", info.StartedAt.Format(time.RFC3339)},
 		)
 		return cli.Table(cmd.OutOrStdout(), rows...)
 	}
 	return cmd
+}
+
+// queueOf returns how far a hive is with its queued jobs; nil if it takes none, or the server does not say.
+func queueOf(ctx context.Context, client *queen.Client, info messages.HiveInfo) *queen.HiveQueue {
+	if info.Queue == "" {
+		return nil
+	}
+	queued, err := client.HiveQueue(ctx, info.HiveID)
+	if err != nil { // what the hive says is the answer; this is help
+		return nil
+	}
+	return &queued
+}
+
+// describeQueue says in words how far a hive is with its queued jobs.
+func describeQueue(q *queen.HiveQueue) string {
+	if q == nil {
+		return ""
+	}
+	text := fmt.Sprintf(": %d waiting, %d in hand", q.Waiting, q.InHand)
+	switch left := time.Until(q.PausedUntil); {
+	case left > 365*24*time.Hour:
+		text += "; paused until it is resumed"
+	case left > 0:
+		text += "; paused until " + q.PausedUntil.Local().Format(time.RFC3339)
+	}
+	return text
 }

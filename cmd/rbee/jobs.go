@@ -36,27 +36,39 @@ func jobsListCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "ls",
-		Short: "List the jobs that wait, run, are dead, or have a result",
-		Long: `ls lists the jobs in the queue, in the order in which they came, and then those with a result, the newest first:
+		Short: "List the jobs that wait or run, and those that ended",
+		Long: `ls lists the jobs in the queue, in the order in which they came:
 
-  waiting   its hive has not been given it
-  running   its hive was given it and has not said that it is done
-  dead      its hive was given it as often as may be, and it came to no result
-  done      it has a result
-  failed    its result is a failure`,
+  waiting    its hive has not been given it
+  running    its hive was given it and has not said that it is done: it is at work, or will try again
+  dead       its hive was given it as often as may be, or gave it up, and it came to no result
+
+then those that left the queue without a result, the newest first:
+
+  dead       as above, and taken out of the queue (by 'rbee jobs retry')
+  cancelled  it was taken out of the queue before its hive saw it
+  expired    its deadline, or the age that the queue allows, passed before its hive came
+  gone       it left the queue, and nobody said why: somebody may have removed it by hand
+
+and then those with a result, also of requests, the newest first:
+
+  done       it succeeded
+  failed     its result is a failure
+
+When a job was queued is shown of those in the queue; 'rbee jobs get' knows it of all that rbee queued.`,
 		Example: `  rbee jobs ls
   rbee jobs ls --hive gpu-1 --state failed -o json | jq -r '.jobs[].job_id'`,
 		Args: cobra.NoArgs,
 	}
 	cli.Section(cmd, "Jobs", func(fs *pflag.FlagSet) {
 		fs.StringVar(&filter.Hive, "hive", "", "only those of the hive with this `id`")
-		fs.StringVar(&state, "state", "", "only those in this `state`")
+		fs.StringVar(&state, "state", "", "only those in this `state` of those above")
 		fs.IntVar(&filter.Limit, "limit", 100, "`number` of jobs at most, up to 1000")
 		fs.StringVar(&filter.After, "after", "", "go on behind a page, `from` where it said")
 	})
 	output := cli.AddOutput(cmd)
 	f.addFlags(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions([]string{"waiting", "running", "dead", "done", "failed"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(stateNames(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		client, _, done, err := f.client(cmd)
 		if err != nil {
@@ -72,6 +84,10 @@ func jobsListCommand() *cobra.Command {
 			return err
 		case output.JSON():
 			return cli.WriteJSON(cmd.OutOrStdout(), page)
+		}
+		if len(page.Jobs) == 0 {
+			fmt.Fprintln(cmd.ErrOrStderr(), "no such jobs")
+			return nil
 		}
 		rows := [][]string{{"JOB", "STATE", "HIVE", "OPERATION", "QUEUED", "ENDED", "ATTEMPTS"}}
 		for _, job := range page.Jobs {
@@ -89,6 +105,15 @@ func jobsListCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// stateNames lists the states of a job as words.
+func stateNames() []string {
+	var names []string
+	for _, state := range queen.JobStates {
+		names = append(names, string(state))
+	}
+	return names
 }
 
 // oneJob is the flags of a command about one job.
@@ -227,7 +252,9 @@ func jobsCancelCommand() *cobra.Command {
 		Use:   "cancel JOB",
 		Short: "Take a waiting job out of the queue",
 		Long: `cancel takes a job out of the queue that its hive has not been given: it never runs. A job that its hive has, or that has ended, is
-left alone: then the exit code is 1, and the message says what to do instead.`,
+left alone: then the exit code is 1, and the message says what to do instead. If no stream knows the job, the exit code is 3.`,
+		Example: `  rbee jobs cancel job-01a20320-a200-7c3e-9a54-5d0f3c2b1a00
+  rbee jobs ls --state waiting --hive gpu-1 -o json | jq -r '.jobs[].job_id' | xargs -n 1 rbee jobs cancel`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
@@ -256,8 +283,9 @@ func jobsRetryCommand() *cobra.Command {
 		Use:   "retry JOB",
 		Short: "Queue again what a job asked for that failed or is dead",
 		Long: `retry queues what a job asked for as a job with a new id, because the outcome of the old one is final. It takes jobs that failed, are
-dead, were cancelled, or have expired, and that were queued by rbee.`,
-		Args: cobra.ExactArgs(1),
+dead, were cancelled, have expired or are gone, and that were queued by rbee.`,
+		Example: `  rbee jobs retry job-01a20320-a200-7c3e-9a54-5d0f3c2b1a00`,
+		Args:    cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -50,7 +50,10 @@ func resumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "resume HIVE",
 		Short: "Hand a hive queued jobs again",
-		Args:  cobra.ExactArgs(1),
+		Long: `resume ends a pause: the NATS server hands the hive what waited meanwhile, within some seconds. If the hive is not paused, it
+does nothing.`,
+		Example: `  rbee hives resume gpu-1`,
+		Args:    cobra.ExactArgs(1),
 	}
 	f.output = cli.AddOutput(cmd)
 	f.addFlags(cmd)

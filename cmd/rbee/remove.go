@@ -21,10 +21,14 @@ const removeTime = 30 * time.Second
 // removeFlags is what `rbee workers rm` is told.
 type removeFlags struct {
 	oneWorker
+	jobID   string
 	pid     int
 	grace   time.Duration // 0: the worker's or the hive's
 	timeout time.Duration // 0: by default
 	quiet   bool
+
+	queue, detach bool
+	wait          time.Duration // how long to wait for the result of a queued job; 0: until it comes
 
 	told bool // the narration has told that it failed
 }
@@ -36,16 +40,25 @@ func removeCommand() *cobra.Command {
 		Short: "End a worker",
 		Long: `rm asks the worker's hive to end it: SIGTERM to every process of it and, to what is left after the grace, SIGKILL. It shows
 on stderr what the hive tells meanwhile, and prints the result on stdout once nothing of the worker runs. If nothing of it ran
-before, the exit code is 3.`,
+before, the exit code is 3.
+
+With --queue the job goes into the fleet's work queue instead, where it waits until its hive has run it, also while the hive or this
+command is away. Give --pid then: without it, a worker that has taken the same id meanwhile would be ended.`,
 		Example: `  rbee workers rm worker-abc123
-  rbee workers rm worker-abc123 --hive gpu-1 --pid 12345 --grace 1s`,
+  rbee workers rm worker-abc123 --hive gpu-1 --pid 12345 --grace 1s
+  rbee workers rm worker-abc123 --hive gpu-1 --pid 12345 --queue --detach`,
 		Args: cobra.ExactArgs(1),
 	}
 	cli.Section(cmd, "Job", func(fs *pflag.FlagSet) {
+		fs.StringVar(&f.jobID, "job-id", "", "`id` of the job (default a fresh one)")
 		fs.IntVar(&f.pid, "pid", 0, "only if this is its process `id`, so that no successor is ended")
 		fs.DurationVar(&f.grace, "grace", 0, "how long it may take to end by itself (default the worker's or the hive's setting)")
-		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default the grace and 30s, at least 1m)")
+		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default the grace and 30s, at least 1m; with --queue until it comes)")
 		fs.BoolVarP(&f.quiet, "quiet", "q", false, "show no narration")
+	})
+	cli.Section(cmd, "Queue", func(fs *pflag.FlagSet) {
+		fs.BoolVar(&f.queue, "queue", false, "put the job into the work queue, where it waits for its hive")
+		fs.BoolVar(&f.detach, "detach", false, "with --queue: print the job's id once it is queued, and do not wait for the result")
 	})
 	f.addFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) }
@@ -70,12 +83,20 @@ func (f *removeFlags) run(cmd *cobra.Command, worker string) error {
 			f.told = f.told || e.Action == messages.ActionDeleteFailed
 		}
 	}
+	if f.queue {
+		return f.enqueue(cmd, client, hive, job, narrate)
+	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
 	defer cancel()
 	deleted, err := client.Delete(ctx, hive, job, narrate)
 	if err != nil {
 		return f.explain(cmd, deleted, hive, err)
 	}
+	return f.print(cmd, deleted)
+}
+
+// print says that the worker is gone.
+func (f *removeFlags) print(cmd *cobra.Command, deleted messages.Deleted) error {
 	if f.output.JSON() {
 		return cli.WriteJSON(cmd.OutOrStdout(), deleted)
 	}
@@ -83,14 +104,14 @@ func (f *removeFlags) run(cmd *cobra.Command, worker string) error {
 	if deleted.Processes != 1 {
 		processes = fmt.Sprintf("%d processes", deleted.Processes)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "worker %s of hive %s (pid %d) is gone: %s ended %s in %d ms\n", cli.Printable(deleted.WorkerID),
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "worker %s of hive %s (pid %d) is gone: %s ended %s in %d ms\n", cli.Printable(deleted.WorkerID),
 		cli.Printable(deleted.HiveID), deleted.PID, cli.Printable(deleted.Signal), processes, deleted.TookMS)
 	return err
 }
 
 // job returns the job that the flags mean, or says which of them is wrong.
 func (f *removeFlags) job(worker string) (messages.DeleteJob, error) {
-	job := messages.DeleteJob{WorkerID: worker, PID: f.pid, GraceMS: f.grace.Milliseconds(), JobID: messages.NewJobID()}
+	job := messages.DeleteJob{WorkerID: worker, PID: f.pid, GraceMS: f.grace.Milliseconds(), JobID: cmp.Or(f.jobID, messages.NewJobID())}
 	if f.grace > 0 {
 		job.GraceMS = max(job.GraceMS, 1) // 0 would mean the setting
 	}
@@ -101,7 +122,14 @@ func (f *removeFlags) job(worker string) (messages.DeleteJob, error) {
 		return job, cli.Usagef("--timeout: is %s; use more than 0", f.timeout)
 	case f.pid < 0 || f.pid == 1:
 		return job, cli.Usagef("--pid: is %d; use the worker's process id", f.pid)
+	case messages.CheckID(job.JobID) != nil:
+		return job, cli.Usagef("--job-id: %w", messages.CheckID(job.JobID))
+	case f.detach && !f.queue:
+		return job, cli.Usagef("--detach is for a queued job: add --queue")
+	case f.detach && f.timeout != 0:
+		return job, cli.Usagef("--detach does not wait, so that there is nothing for --timeout to bound: use one of them")
 	}
+	f.wait = f.timeout
 	f.timeout = cmp.Or(f.timeout, max(f.grace+removeTime, time.Minute))
 	return job, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,7 +40,7 @@ func streamsApplyCommand() *cobra.Command {
 		Short: "Make the streams what this version needs",
 		Long: `apply creates the streams that are missing and changes what differs, and shows each change. Running it again does nothing. It
 never deletes a stream, and it keeps less than now (a shorter time, fewer copies) only with --force: without, it changes nothing at
-all then and the exit code is 1.`,
+all then and the exit code is 1. Its user must be allowed to make streams: in deploy/nats-server.conf that is admin.`,
 		Example: `  rbee streams apply
   rbee streams apply --replicas 3 --dry-run`,
 		Args: cobra.NoArgs,
@@ -56,7 +57,7 @@ all then and the exit code is 1.`,
 }
 
 func (f *applyFlags) run(cmd *cobra.Command) error {
-	if f.replicas < 1 || f.replicas > 5 {
+	if !slices.Contains([]int{1, 3, 5}, f.replicas) {
 		return cli.Usagef("--replicas: is %d; use 1, 3 or 5", f.replicas)
 	}
 	client, _, done, err := f.client(cmd)
@@ -90,19 +91,23 @@ func (f *applyFlags) show(cmd *cobra.Command, plan []queen.StreamChange, done bo
 			Streams []queen.StreamChange `json:"streams"`
 		}{done, plan})
 	}
-	paint := cli.NewPaint(w)
+	paint, width := cli.NewPaint(w), 0
 	for _, change := range plan {
+		width = max(width, len(change.Stream))
+	}
+	for _, change := range plan {
+		name := fmt.Sprintf("%-*s", width, change.Stream)
 		switch {
 		case change.Missing && done:
-			fmt.Fprintf(w, "%s  %s\n", change.Stream, paint.Green("created"))
+			fmt.Fprintf(w, "%s  %s\n", name, paint.Green("created"))
 		case change.Missing:
-			fmt.Fprintf(w, "%s  %s\n", change.Stream, paint.Yellow("missing: would be created"))
+			fmt.Fprintf(w, "%s  %s\n", name, paint.Yellow("missing: would be created"))
 		case !change.Changes():
-			fmt.Fprintf(w, "%s  as it should be\n", change.Stream)
+			fmt.Fprintf(w, "%s  as it should be\n", name)
 		case done:
-			fmt.Fprintf(w, "%s  %s\n", change.Stream, paint.Green("changed"))
+			fmt.Fprintf(w, "%s  %s\n", name, paint.Green("changed"))
 		default:
-			fmt.Fprintf(w, "%s  %s\n", change.Stream, paint.Yellow("would be changed"))
+			fmt.Fprintf(w, "%s  %s\n", name, paint.Yellow("would be changed"))
 		}
 		for _, field := range change.Fields {
 			note := ""
@@ -170,7 +175,11 @@ func age(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return time.Since(t).Truncate(time.Second).String() + " ago"
+	since := time.Since(t).Truncate(time.Second)
+	if days := since / (24 * time.Hour); days > 1 {
+		return fmt.Sprintf("%dd%dh ago", days, since%(24*time.Hour)/time.Hour)
+	}
+	return since.String() + " ago"
 }
 
 func orDash(text string) string {
