@@ -84,7 +84,8 @@ func (e *QueueFullError) Unwrap() error { return e.Err }
 //
 // The error is a [*messages.Error] if the job is not valid; a [*DuplicateError] if one with this id waits, or was queued within
 // two minutes; a [*QueueFullError]; and wraps [jetstream.ErrStreamNotFound] or [jetstream.ErrJetStreamNotEnabled], with what to do,
-// where there is no queue. With any other error the job may be in the queue or not: Enqueue the same job id again to find out.
+// where there is no queue; and an [*UnsureError], with the job's id, if the job may be in the queue or not: Enqueue the same job id again
+// to find out. Any other error means that nothing was queued.
 func (c *Client) Enqueue(ctx context.Context, hive string, job messages.Job) (Receipt, error) {
 	deadline := job.Deadline
 	if err := address(ctx, hive, &job.HiveID, &job.JobID, &job.Deadline); err != nil {
@@ -125,6 +126,13 @@ func (c *Client) queue(ctx context.Context, r Receipt, payload []byte, deadline 
 		ttl := (max(time.Until(deadline), 0) + beyondDeadline).Round(time.Second)
 		withTTL = append(opts[:len(opts):len(opts)], jetstream.WithMsgTTL(ttl))
 	}
+	unsent := fmt.Sprintf("queue job %s for hive %s", r.JobID, r.HiveID)
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s: %w", unsent, ctx.Err())
+	case c.nc.IsClosed():
+		return nil, fmt.Errorf("%s: %w", unsent, nats.ErrConnectionClosed)
+	}
 	before := c.nc.LastError()
 	ack, err := c.js.PublishMsg(ctx, msg, withTTL...)
 	refusal, refused := errors.AsType[*jetstream.APIError](err)
@@ -143,10 +151,14 @@ func (c *Client) queue(ctx context.Context, r Receipt, payload []byte, deadline 
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return nil, fmt.Errorf("queue job %s: %w", r.JobID, c.noQueue(ctx, err))
 	}
-	if denied := c.refused(msg.Subject, before); denied != nil {
-		err = denied
+	denied := c.refused(msg.Subject, before)
+	switch {
+	case denied != nil:
+		return nil, fmt.Errorf("%s: %w", unsent, denied)
+	case refused, errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrReconnectBufExceeded):
+		return nil, fmt.Errorf("%s: %w", unsent, err)
 	}
-	return nil, fmt.Errorf("queue job %s for hive %s: %w", r.JobID, r.HiveID, err)
+	return nil, &UnsureError{HiveID: r.HiveID, JobID: r.JobID, Err: err}
 }
 
 // noQueue finds out why no stream takes jobs.
