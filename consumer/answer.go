@@ -59,7 +59,7 @@ func (h *hive) answer(ctx context.Context, t *task, header nats.Header, data []b
 	case t.story == nil:
 	case h.queue.results.Load(): // where the first outcome that is final stays
 		result.Header = maps.Clone(header)
-		result.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(t.before.expect(), 10)}
+		result.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(t.before.expectAsked(), 10)}
 		h.publish(t, result)
 	default:
 		h.publish(t, result)

@@ -48,6 +48,15 @@ func (o outcome) expect() uint64 {
 	return o.seq
 }
 
+// expectAsked is expect for the result of a request. A failure before any worker was started is no end of a job that is asked for: it is
+// tried again, and what comes of it then is its outcome.
+func (o outcome) expectAsked() uint64 {
+	if !o.started() {
+		return o.seq
+	}
+	return o.expect()
+}
+
 // findResults looks whether there is a stream of results, by asking it for the result of no job. One that was there and does not
 // answer is in trouble and not gone, unless the server says so: a result that it would have taken must not be lost.
 func (h *hive) findResults(ctx context.Context) {
