@@ -19,6 +19,9 @@ import (
 var programs string
 
 func TestMain(m *testing.M) {
+	if playServer() {
+		os.Exit(1)
+	}
 	os.Exit(run(m))
 }
 
