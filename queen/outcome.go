@@ -121,7 +121,7 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 	back := w.client.nc.StatusChanged(nats.CONNECTED)
 	defer w.client.nc.RemoveStatusListener(back)
 	busy, again := false, false // one look at a time, and another if something happened meanwhile
-	giveUp := func() {} // ends the look that is under way
+	giveUp := func() {}         // ends the look that is under way
 	for pause := lookSoon; ; {
 		select {
 		case event := <-w.story.events:

@@ -43,17 +43,17 @@ const (
 
 // Streams returns the streams that a fleet needs, as the server is to have them: jobs, results, narration and the dead.
 func Streams(subjects messages.Subjects, cfg StreamsConfig) []jetstream.StreamConfig {
-	names, replicas := subjects.Streams(), cmp.Or(cfg.Replicas, 1)
+	names, copies := subjects.Streams(), cmp.Or(cfg.Replicas, 1)
 	resultsAge := cmp.Or(cfg.ResultsAge, 7*day)
 	// Narration that a power cut takes is no loss; waiting for the disk at each event would be. Replicated streams cannot choose.
 	persist := jetstream.DefaultPersistMode
-	if replicas == 1 {
+	if copies == 1 {
 		persist = jetstream.AsyncPersistMode
 	}
 	return []jetstream.StreamConfig{
 		{
 			Name: names.Jobs, Description: "jobs that wait for their hive, or that it has in hand", Subjects: []string{names.JobSubjects()},
-			Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: replicas,
+			Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: copies,
 			// One job waits once. What does not fit is refused, so that its publisher knows.
 			Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgsPerSubject: 1,
 			MaxMsgs: cmp.Or(cfg.MaxJobs, 100_000), MaxBytes: -1, MaxMsgSize: maxJobSize, MaxAge: cmp.Or(cfg.JobsAge, day),
@@ -64,19 +64,19 @@ func Streams(subjects messages.Subjects, cfg StreamsConfig) []jetstream.StreamCo
 		},
 		{
 			Name: names.Results, Description: "the last outcome of each job", Subjects: []string{names.ResultSubjects()},
-			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardOld,
+			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: copies, Discard: jetstream.DiscardOld,
 			MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxAge: resultsAge, MaxConsumers: -1, Duplicates: duplicates,
 			AllowDirect: true,
 		},
 		{
 			Name: names.Narration, Description: "what hives told", Subjects: []string{names.NarrationSubjects()},
-			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardOld,
+			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: copies, Discard: jetstream.DiscardOld,
 			MaxMsgsPerSubject: -1, MaxMsgs: -1, MaxBytes: cmp.Or(cfg.NarrationBytes, 1<<30), MaxMsgSize: -1, MaxAge: cmp.Or(cfg.NarrationAge, 3*day),
 			MaxConsumers: -1, Duplicates: duplicates, AllowDirect: true, PersistMode: persist,
 		},
 		{
 			Name: names.Dead, Description: "what is known of jobs that came to no result", Subjects: names.DeadSubjects(),
-			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardOld,
+			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: copies, Discard: jetstream.DiscardOld,
 			MaxMsgsPerSubject: -1, MaxMsgs: -1, MaxBytes: deadBytes, MaxMsgSize: -1, MaxAge: resultsAge, MaxConsumers: -1, Duplicates: duplicates,
 		},
 	}
@@ -208,12 +208,14 @@ type setting struct {
 	narrows func(have, want any) bool
 }
 
+const replicas = "num_replicas"
+
 var settings = []setting{
 	{"description", func(c *jetstream.StreamConfig) any { return &c.Description }, false, nil},
 	{"subjects", func(c *jetstream.StreamConfig) any { return &c.Subjects }, false, fewer},
 	{"retention", func(c *jetstream.StreamConfig) any { return &c.Retention }, true, nil},
 	{"storage", func(c *jetstream.StreamConfig) any { return &c.Storage }, true, nil},
-	{"num_replicas", func(c *jetstream.StreamConfig) any { return &c.Replicas }, false, lower[int]},
+	{replicas, func(c *jetstream.StreamConfig) any { return &c.Replicas }, false, lower[int]},
 	{"discard", func(c *jetstream.StreamConfig) any { return &c.Discard }, false, nil},
 	{"discard_new_per_subject", func(c *jetstream.StreamConfig) any { return &c.DiscardNewPerSubject }, false, nil},
 	{"max_msgs_per_subject", func(c *jetstream.StreamConfig) any { return &c.MaxMsgsPerSubject }, false, lower[int64]},
@@ -228,6 +230,12 @@ var settings = []setting{
 	{"persist_mode", func(c *jetstream.StreamConfig) any { return &c.PersistMode }, true, nil},
 }
 
+// fixedIn reports whether the server does not change the setting in a stream that is like have: one that does not wait for the disk
+// stays on one server for good.
+func (s setting) fixedIn(have jetstream.StreamConfig) bool {
+	return s.fixed || s.name == replicas && have.PersistMode == jetstream.AsyncPersistMode
+}
+
 // differences returns the settings in which have is not as want.
 func differences(have, want jetstream.StreamConfig) []FieldChange {
 	var fields []FieldChange
@@ -237,7 +245,7 @@ func differences(have, want jetstream.StreamConfig) []FieldChange {
 			continue
 		}
 		fields = append(fields, FieldChange{
-			Field: s.name, Have: fmt.Sprint(a), Want: fmt.Sprint(b), Narrows: s.narrows != nil && s.narrows(a, b), Fixed: s.fixed,
+			Field: s.name, Have: fmt.Sprint(a), Want: fmt.Sprint(b), Narrows: s.narrows != nil && s.narrows(a, b), Fixed: s.fixedIn(have),
 		})
 	}
 	return fields
@@ -245,8 +253,9 @@ func differences(have, want jetstream.StreamConfig) []FieldChange {
 
 // merged returns have with the settings of want that can be changed. What an administrator chose besides stays.
 func merged(have, want jetstream.StreamConfig) jetstream.StreamConfig {
+	now := have
 	for _, s := range settings {
-		if !s.fixed {
+		if !s.fixedIn(now) {
 			reflect.ValueOf(s.value(&have)).Elem().Set(reflect.ValueOf(s.value(&want)).Elem())
 		}
 	}
