@@ -207,4 +207,3 @@ func TestTheSameJobIdOnTwoHives(t *testing.T) {
 	requireStarts(t, map[string]int{"job-1": 1, "job-2": 1}, one)
 	requireStarts(t, map[string]int{"job-1": 1, "job-2": 1}, two)
 }
-
