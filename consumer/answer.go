@@ -24,6 +24,7 @@ func (h *hive) answerResult(ctx context.Context, t *task, r messages.Result) {
 		return
 	}
 	header := h.header(t)
+	t.began = !r.Replayed
 	if r.Replayed {
 		header[messages.HeaderReplayed] = []string{"true"}
 	}
@@ -57,9 +58,11 @@ func (h *hive) answer(ctx context.Context, t *task, header nats.Header, data []b
 		h.deliver(ctx, t, result)
 		return
 	case t.story == nil:
+	case t.began: // whatever the stream holds of the job is a refusal
+		h.publish(t, result)
 	case h.queue.results.Load(): // where the first outcome that is final stays
 		result.Header = maps.Clone(header)
-		result.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(t.before.expect(), 10)}
+		result.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(t.before.expectAsked(), 10)}
 		h.publish(t, result)
 	default:
 		h.publish(t, result)

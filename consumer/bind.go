@@ -158,7 +158,7 @@ func (h *hive) unusable(stream string, err error) error {
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return fmt.Errorf("%w: stream %s is missing: make it with rbee streams apply", errNoQueue, stream)
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
-		return fmt.Errorf("%w: the server has no JetStream for this account", errNoQueue)
+		return fmt.Errorf("%w: the server has no JetStream for this account (%w)", errNoQueue, err)
 	case h.deniedQueue(stream):
 		return fmt.Errorf("%w about consumer %s of stream %s: grant it to publish to %sCONSUMER.INFO.%s.%s and the other subjects in docs/delivery.md, or set --queue off",
 			errDenied, h.HiveID, stream, jsAPI, stream, h.HiveID)

@@ -23,6 +23,7 @@ type task struct {
 	place   *place // nil if the job was refused before it came to the line
 	named   bool   // whoever asked named the job
 	ended   bool   // the answer is on its way
+	began   bool   // its worker was started now, for the first time
 
 	queued    *delivery // nil if the job came as a request
 	exhausted string    // of a queued job: why it is given up, although it might succeed later

@@ -24,6 +24,7 @@ type outcome struct {
 
 	result  messages.Result
 	failure *messages.Error // nil if the job succeeded
+	yields  bool            // what became of the job takes its place
 }
 
 // final reports whether the job is done: it succeeded, or it failed for good. A failure that may pass is no outcome.
@@ -42,10 +43,28 @@ func (o outcome) started() bool {
 // expect is what the last message on the job's result subject must be for another result to be taken: the first one that is final
 // stays.
 func (o outcome) expect() uint64 {
-	if o.final() {
+	if o.final() && !o.yields {
 		return 0
 	}
 	return o.seq
+}
+
+// yieldsTo reports whether o gives way to another outcome of the same job, as it is published: o says that nothing was started, and the
+// other that something was. So is a request that came late, or to a busy hive, no end of the job that was at work meanwhile.
+func (o outcome) yieldsTo(data []byte) bool {
+	other := outcome{seq: o.seq}
+	_, err := messages.DecodeResult(data)
+	other.failure, _ = errors.AsType[*messages.Error](err)
+	return !o.started() && other.started()
+}
+
+// expectAsked is expect for the result of a request. A failure before any worker was started is no end of a job that is asked for: it is
+// tried again, and what comes of it then is its outcome.
+func (o outcome) expectAsked() uint64 {
+	if !o.started() {
+		return o.seq
+	}
+	return o.expect()
 }
 
 // findResults looks whether there is a stream of results, by asking it for the result of no job. One that was there and does not
@@ -170,7 +189,8 @@ func (h *hive) storeOnce(ctx context.Context, t *task, msg *nats.Msg) (done bool
 	if lookErr != nil {
 		return false, lookErr
 	}
-	if t.before = before; before.final() {
+	t.before = before
+	if t.before.yields = before.yieldsTo(msg.Data); before.final() && !t.before.yields {
 		h.Logger.Info("job has a result already; the first one stays", "job", t.job.JobID, "worker", t.job.WorkerID)
 		return true, nil
 	}

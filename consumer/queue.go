@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // QueueMode says whether a hive takes the jobs that wait for it in the work queue, beside the requests.
@@ -37,6 +38,8 @@ func (m QueueMode) check() error {
 const (
 	// bindTimeout bounds each question about the queue.
 	bindTimeout = 5 * time.Second
+	// unavailable is the code of the server's errors that may be over soon.
+	unavailable = 503
 	// lessOften is how many times longer the hive waits where it may not ask.
 	lessOften = 30
 	// afterTrouble is how long the hive waits when the queue broke off, before it asks for jobs again.
@@ -57,6 +60,7 @@ type queue struct {
 	src     atomic.Pointer[source] // where jobs come from; nil while they do not
 	results atomic.Bool            // whether there is a stream of results, as far as is known
 	trouble string                 // what was said last; the pulling goroutine alone uses it
+	had     bool                   // there was a queue once; likewise
 
 	saidAlone atomic.Bool // that there is none
 
@@ -128,8 +132,11 @@ func (h *hive) serveQueue(ctx, jobs context.Context) {
 		if errors.Is(err, errReconnected) {
 			continue
 		}
-		if errors.Is(err, errDenied) {
+		switch {
+		case errors.Is(err, errDenied):
 			pause *= lessOften
+		case h.queue.passes(err):
+			pause = min(pause, afterTrouble)
 		}
 		h.unbound(err, pause)
 		wait(ctx, pause, made)
@@ -152,8 +159,16 @@ func (h *hive) bound(src *source) {
 	if h.queue.src.Swap(src) == nil {
 		h.Logger.Info("hive takes queued jobs", "stream", src.stream, "consumer", src.consumer, "attempts", src.attempts,
 			"results", h.queue.results.Load())
-		h.queue.trouble = ""
+		h.queue.trouble, h.queue.had = "", true
 	}
+}
+
+// passes reports whether the queue may be back at any moment: nobody answered for it, as while a cluster chooses another leader, or the
+// server that had it has just started and does not take questions yet.
+func (q *queue) passes(err error) bool {
+	api, ok := errors.AsType[*jetstream.APIError](err)
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) || ok && api.Code == unavailable ||
+		q.had && errors.Is(err, nats.ErrNoResponders)
 }
 
 // unbound says why no jobs come from the queue, unless that is known.

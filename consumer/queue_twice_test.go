@@ -145,6 +145,37 @@ func TestARefusalIsNoOutcome(t *testing.T) {
 	job.through()
 }
 
+// A copy of a request that comes late is refused. That is no outcome of the job, which is at work for another copy of it.
+func TestALateCopyOfARequestIsNoOutcome(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(*fleet, *wire){
+		"queue":   func(f *fleet, _ *wire) { f.queue("job-1", llamaQueued) },
+		"request": func(_ *fleet, w *wire) { w.send(t, jobFor("job-1")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, natstest.Server(t).URL())
+			g := newGate()
+			f.keeper(g, consumer.Config{})
+			w := listen(t, f.url, "reply.>")
+			start(f, w)
+			job := g.next(t)
+			late := `{"job_id":"job-1","model":"meta-llama/Llama-3-8b","device":"cpu","deadline":"2026-01-01T00:00:00Z"}`
+			require.Equal(t, messages.DeadlineExceeded, failureOf(t, w.next(t, w.send(t, late))).Err.Code)
+			require.Equal(t, messages.DeadlineExceeded, f.failure("job-1").Code)
+			job.through()
+			require.Eventually(t, func() bool {
+				_, err := messages.DecodeResult(f.result("job-1").Data)
+				return err == nil
+			}, patience, time.Millisecond)
+			f.awaitEmpty()
+			require.Equal(t, messages.DeadlineExceeded, failureOf(t, w.next(t, w.send(t, late))).Err.Code)
+			require.NoError(t, f.nc.Flush())
+			f.success("job-1")
+		})
+	}
+}
+
 // A machine that was started again knows nothing of its workers; the stream of results does.
 func TestARequestForAJobThatOnlyTheStreamKnowsStartsNothing(t *testing.T) {
 	t.Parallel()
@@ -186,6 +217,8 @@ func TestARequestThatStartedNothingIsTriedAgain(t *testing.T) {
 	f.result("job-1")
 	resultFrom(t, ask(t, f.nc, "gpu-1", jobFor("job-1")))
 	require.EqualValues(t, 2, calls.Load())
+	require.NoError(t, f.nc.Flush())
+	f.success("job-1") // which is what came of it in the end
 }
 
 // A job whose hive died is delivered again, past its deadline, too, if it came in time.

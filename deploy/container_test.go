@@ -12,14 +12,17 @@ import (
 
 // service is what these tests read of a service in compose.yaml.
 type service struct {
-	Image           string            `yaml:"image"`
-	Command         []string          `yaml:"command"`
-	Environment     map[string]string `yaml:"environment"`
-	Init            bool              `yaml:"init"`
-	Tmpfs           []string          `yaml:"tmpfs"`
-	Volumes         []string          `yaml:"volumes"`
-	Ports           []string          `yaml:"ports"`
-	StopGracePeriod string            `yaml:"stop_grace_period"`
+	Image       string            `yaml:"image"`
+	Command     []string          `yaml:"command"`
+	Environment map[string]string `yaml:"environment"`
+	Init        bool              `yaml:"init"`
+	Tmpfs       []string          `yaml:"tmpfs"`
+	Volumes     []string          `yaml:"volumes"`
+	Ports       []string          `yaml:"ports"`
+	Networks    map[string]struct {
+		Aliases []string `yaml:"aliases"`
+	} `yaml:"networks"`
+	StopGracePeriod string `yaml:"stop_grace_period"`
 	Build           struct {
 		Context    string `yaml:"context"`
 		Dockerfile string `yaml:"dockerfile"`
@@ -28,11 +31,16 @@ type service struct {
 
 func services(t *testing.T) map[string]service {
 	t.Helper()
+	return servicesOf(t, "compose.yaml")
+}
+
+func servicesOf(t *testing.T, file string) map[string]service {
+	t.Helper()
 	var compose struct {
 		Services map[string]service `yaml:"services"`
 		Volumes  map[string]any     `yaml:"volumes"`
 	}
-	require.NoError(t, yaml.Unmarshal([]byte(readFile(t, "compose.yaml")), &compose))
+	require.NoError(t, yaml.Unmarshal([]byte(readFile(t, file)), &compose))
 	for name, s := range compose.Services {
 		for _, volume := range s.Volumes {
 			if source, _, _ := strings.Cut(volume, ":"); !strings.HasPrefix(source, ".") {

@@ -37,6 +37,15 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	// The servers of a cluster, in the form in which compose.cluster.yaml gives them.
+	for name, value := range map[string]string{
+		"ROUTE_PASSWORD": password("route"), "ROUTE_1": "nats://route:secret-of-route@nats-1:6222",
+		"ROUTE_2": "nats://route:secret-of-route@nats-2:6222", "ROUTE_3": "nats://route:secret-of-route@nats-3:6222",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -30,6 +30,7 @@ const (
 const (
 	codeNotStored     jetstream.ErrorCode = 10077
 	codeNoTTL         jetstream.ErrorCode = 10166
+	codeInProcess     jetstream.ErrorCode = 10158 // a replicated stream has the same message in hand and may yet store it
 	textSubjectTaken                      = "maximum messages per subject"
 	textQueueFull                         = "maximum messages exceeded"
 	textQueueFullSize                     = "maximum bytes exceeded"
@@ -84,7 +85,9 @@ func (e *QueueFullError) Unwrap() error { return e.Err }
 //
 // The error is a [*messages.Error] if the job is not valid; a [*DuplicateError] if one with this id waits, or was queued within
 // two minutes; a [*QueueFullError]; and wraps [jetstream.ErrStreamNotFound] or [jetstream.ErrJetStreamNotEnabled], with what to do,
-// where there is no queue. With any other error the job may be in the queue or not: Enqueue the same job id again to find out.
+// where there is no queue; wraps [jetstream.ErrNoStreamResponse] if nobody takes jobs at the moment, as while a cluster chooses a leader;
+// and is an [*UnsureError], with the job's id, if the job may be in the queue or not: Enqueue the same job id again to find out. Any
+// error but that one means that nothing was queued.
 func (c *Client) Enqueue(ctx context.Context, hive string, job messages.Job) (Receipt, error) {
 	if err := addressQueued(hive, &job.HiveID, &job.JobID); err != nil {
 		return Receipt{}, err
@@ -148,6 +151,13 @@ func (c *Client) queue(ctx context.Context, r Receipt, payload []byte, deadline 
 		ttl := (max(time.Until(deadline), 0) + beyondDeadline).Round(time.Second)
 		withTTL = append(opts[:len(opts):len(opts)], jetstream.WithMsgTTL(ttl))
 	}
+	unsent := fmt.Sprintf("queue job %s for hive %s", r.JobID, r.HiveID)
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%s: %w", unsent, ctx.Err())
+	case c.nc.IsClosed():
+		return nil, fmt.Errorf("%s: %w", unsent, nats.ErrConnectionClosed)
+	}
 	before := c.nc.LastError()
 	ack, err := c.js.PublishMsg(ctx, msg, withTTL...)
 	refusal, refused := errors.AsType[*jetstream.APIError](err)
@@ -166,18 +176,24 @@ func (c *Client) queue(ctx context.Context, r Receipt, payload []byte, deadline 
 	case errors.Is(err, jetstream.ErrNoStreamResponse):
 		return nil, fmt.Errorf("queue job %s: %w", r.JobID, c.noQueue(ctx, err))
 	}
-	if denied := c.refused(msg.Subject, before); denied != nil {
-		err = denied
+	denied := c.refused(msg.Subject, before)
+	switch {
+	case denied != nil:
+		return nil, fmt.Errorf("%s: %w", unsent, denied)
+	case refused && refusal.ErrorCode != codeInProcess, errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrReconnectBufExceeded):
+		return nil, fmt.Errorf("%s: %w", unsent, err)
 	}
-	return nil, fmt.Errorf("queue job %s for hive %s: %w", r.JobID, r.HiveID, err)
+	return nil, &UnsureError{HiveID: r.HiveID, JobID: r.JobID, Err: err}
 }
 
-// noQueue finds out why no stream takes jobs.
+// noQueue finds out why no stream takes jobs. One that is there and has nobody to answer for it is that of a cluster that chooses a leader,
+// or of a server that has just started.
 func (c *Client) noQueue(ctx context.Context, err error) error {
-	if _, why := c.stream(ctx, c.subjects.Streams().Jobs); why != nil {
+	stream := c.subjects.Streams().Jobs
+	if _, why := c.stream(ctx, stream); why != nil && (!passing(why) || errors.Is(why, jetstream.ErrJetStreamNotEnabled)) {
 		return why
 	}
-	return err
+	return fmt.Errorf("no server answers for stream %s at the moment, so nothing was queued: try again (%w)", stream, err)
 }
 
 // duplicate tells what is known of the job that has the id already.

@@ -64,6 +64,24 @@ func (e *NoAnswerError) Error() string {
 // Unwrap returns Err, so that errors.Is finds [context.DeadlineExceeded] and its like.
 func (e *NoAnswerError) Unwrap() error { return e.Err }
 
+// UnsureError says that nobody knows whether a job is in the queue: it was sent, and no word of the server came. Queueing it again with
+// the same job id is always safe: the same job is never there twice, and one that has run is not run again.
+type UnsureError struct {
+	// HiveID and JobID say which job it is; queue it again with them.
+	HiveID, JobID string
+	// Err is why no word came.
+	Err error
+}
+
+// Error says what to do.
+func (e *UnsureError) Error() string {
+	return fmt.Sprintf("queue job %s for hive %s: %v; it may be in the queue all the same: queue it again with this job id, which adds no second one, or look for it with `rbee jobs get %s`",
+		e.JobID, e.HiveID, e.Err, e.JobID)
+}
+
+// Unwrap returns Err, so that errors.Is finds [context.DeadlineExceeded] and its like.
+func (e *UnsureError) Unwrap() error { return e.Err }
+
 // GapError says that a [Narration] has a gap at about this place and goes on behind it. The sequence numbers of a job's
 // events tell which of them are missing.
 type GapError struct {

@@ -142,6 +142,7 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 	back := w.client.nc.StatusChanged(nats.CONNECTED)
 	defer w.client.nc.RemoveStatusListener(back)
 	busy, again := false, false // one look at a time, and another if something happened meanwhile
+	giveUp := func() {}         // ends the look that is under way
 	for pause := lookSoon; ; {
 		select {
 		case event := <-w.story.events:
@@ -153,6 +154,7 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 			look.Reset(0) // it was cancelled, or failed in a way that may pass: the streams know whether it is tried again
 			pause = pollSoon
 		case _, open := <-back:
+			giveUp() // what was asked on the connection that broke is not answered
 			if look.Reset(0); !open {
 				back = nil
 			}
@@ -161,7 +163,12 @@ func (w *outcome) wait(ctx context.Context) ([]byte, error) {
 				continue
 			}
 			busy = true
-			looking.Go(func() { looked <- w.look(ctx) })
+			limited, end := context.WithTimeout(ctx, lookTime)
+			giveUp = end
+			looking.Go(func() {
+				defer end()
+				looked <- w.look(limited)
+			})
 		case found := <-looked:
 			if found.answer != nil || found.err != nil {
 				return found.answer, found.err
@@ -193,14 +200,12 @@ type finding struct {
 
 // look asks the streams for the answer, or why there will be none. A server that is away is looked at again.
 func (w *outcome) look(ctx context.Context) finding {
-	limited, cancel := context.WithTimeout(ctx, lookTime)
-	defer cancel()
-	job, err := w.client.Job(limited, w.hive, w.id)
+	job, err := w.client.Job(ctx, w.hive, w.id)
 	_, unknown := errors.AsType[*JobNotFoundError](err)
 	switch {
 	case unknown:
 		job.State = JobGone
-	case err != nil && (limited.Err() != nil || passing(err)):
+	case err != nil && (ctx.Err() != nil || passing(err)):
 		return finding{}
 	case err != nil:
 		return finding{err: err}

@@ -18,12 +18,14 @@ type setting struct {
 	narrows func(have, want any) bool
 }
 
+const replicas = "num_replicas"
+
 var settings = []setting{
 	{"description", func(c *jetstream.StreamConfig) any { return &c.Description }, false, nil},
 	{"subjects", func(c *jetstream.StreamConfig) any { return &c.Subjects }, false, fewer},
 	{"retention", func(c *jetstream.StreamConfig) any { return &c.Retention }, true, nil},
 	{"storage", func(c *jetstream.StreamConfig) any { return &c.Storage }, true, nil},
-	{"num_replicas", func(c *jetstream.StreamConfig) any { return &c.Replicas }, false, lower[int]},
+	{replicas, func(c *jetstream.StreamConfig) any { return &c.Replicas }, false, lower[int]},
 	{"discard", func(c *jetstream.StreamConfig) any { return &c.Discard }, false, nil},
 	{"discard_new_per_subject", func(c *jetstream.StreamConfig) any { return &c.DiscardNewPerSubject }, false, nil},
 	{"max_msgs_per_subject", func(c *jetstream.StreamConfig) any { return &c.MaxMsgsPerSubject }, false, lower[int64]},
@@ -38,6 +40,12 @@ var settings = []setting{
 	{"persist_mode", func(c *jetstream.StreamConfig) any { return &c.PersistMode }, true, nil},
 }
 
+// fixedIn reports whether the server does not change the setting in a stream that is like have: one that does not wait for the disk
+// stays on one server for good.
+func (s setting) fixedIn(have jetstream.StreamConfig) bool {
+	return s.fixed || s.name == replicas && have.PersistMode == jetstream.AsyncPersistMode
+}
+
 // differences returns the settings in which have is not as want.
 func differences(have, want jetstream.StreamConfig) []FieldChange {
 	var fields []FieldChange
@@ -47,7 +55,7 @@ func differences(have, want jetstream.StreamConfig) []FieldChange {
 			continue
 		}
 		fields = append(fields, FieldChange{
-			Field: s.name, Have: fmt.Sprint(a), Want: fmt.Sprint(b), Narrows: s.narrows != nil && s.narrows(a, b), Fixed: s.fixed,
+			Field: s.name, Have: fmt.Sprint(a), Want: fmt.Sprint(b), Narrows: s.narrows != nil && s.narrows(a, b), Fixed: s.fixedIn(have),
 		})
 	}
 	return fields
@@ -55,8 +63,9 @@ func differences(have, want jetstream.StreamConfig) []FieldChange {
 
 // merged returns have with the settings of want that can be changed. What an administrator chose besides stays.
 func merged(have, want jetstream.StreamConfig) jetstream.StreamConfig {
+	now := have
 	for _, s := range settings {
-		if !s.fixed {
+		if !s.fixedIn(now) {
 			reflect.ValueOf(s.value(&have)).Elem().Set(reflect.ValueOf(s.value(&want)).Elem())
 		}
 	}

@@ -40,17 +40,17 @@ const (
 
 // Streams returns the streams that a fleet needs, as the server is to have them: jobs, results, narration and the dead.
 func Streams(subjects messages.Subjects, cfg StreamsConfig) []jetstream.StreamConfig {
-	names, replicas := subjects.Streams(), cmp.Or(cfg.Replicas, 1)
+	names, copies := subjects.Streams(), cmp.Or(cfg.Replicas, 1)
 	resultsAge := cmp.Or(cfg.ResultsAge, 7*day)
 	// Narration that a power cut takes is no loss; waiting for the disk at each event would be. Replicated streams cannot choose.
 	persist := jetstream.DefaultPersistMode
-	if replicas == 1 {
+	if copies == 1 {
 		persist = jetstream.AsyncPersistMode
 	}
 	return []jetstream.StreamConfig{
 		{
 			Name: names.Jobs, Description: "jobs that wait for their hive, or that it has in hand", Subjects: []string{names.JobSubjects()},
-			Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: replicas,
+			Retention: jetstream.WorkQueuePolicy, Storage: jetstream.FileStorage, Replicas: copies,
 			// One job waits once. What does not fit is refused, so that its publisher knows.
 			Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgsPerSubject: 1,
 			MaxMsgs: cmp.Or(cfg.MaxJobs, 100_000), MaxBytes: -1, MaxMsgSize: maxJobSize, MaxAge: cmp.Or(cfg.JobsAge, day),
@@ -61,19 +61,19 @@ func Streams(subjects messages.Subjects, cfg StreamsConfig) []jetstream.StreamCo
 		},
 		{
 			Name: names.Results, Description: "the last outcome of each job", Subjects: []string{names.ResultSubjects()},
-			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardOld,
+			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: copies, Discard: jetstream.DiscardOld,
 			MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxAge: resultsAge, MaxConsumers: -1, Duplicates: duplicates,
 			AllowDirect: true,
 		},
 		{
 			Name: names.Narration, Description: "what hives told", Subjects: []string{names.NarrationSubjects()},
-			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardOld,
+			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: copies, Discard: jetstream.DiscardOld,
 			MaxMsgsPerSubject: -1, MaxMsgs: -1, MaxBytes: cmp.Or(cfg.NarrationBytes, 1<<30), MaxMsgSize: -1, MaxAge: cmp.Or(cfg.NarrationAge, 3*day),
 			MaxConsumers: -1, Duplicates: duplicates, AllowDirect: true, PersistMode: persist,
 		},
 		{
 			Name: names.Dead, Description: "what is known of jobs that came to no result", Subjects: names.DeadSubjects(),
-			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: replicas, Discard: jetstream.DiscardOld,
+			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: copies, Discard: jetstream.DiscardOld,
 			MaxMsgsPerSubject: -1, MaxMsgs: -1, MaxBytes: deadBytes, MaxMsgSize: -1, MaxAge: resultsAge, MaxConsumers: -1, Duplicates: duplicates,
 		},
 	}

@@ -47,6 +47,7 @@ func Rooms() map[string][]string {
 		"internal/natsd":      {"std", natsServer},
 		"internal/devstack":   {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
 		"internal/natstest":   {"std", "internal/natsd", natsGo},
+		"internal/netfault":   {"std"},
 		"internal/proctest":   {"std", testify},
 		"internal/archtest":   {"std"},
 		"internal/tinyworker": {"std"},

@@ -28,6 +28,9 @@ echo "1, GPU-91672fbd-4bc1-0434-a653-77a9501c84de, NVIDIA H100 80GB HBM3, 000000
 func withGPUs() string { return "PATH=" + filepath.Join(programs, "gpus") + ":" + os.Getenv("PATH") }
 
 func TestMain(m *testing.M) {
+	if playServer() {
+		os.Exit(1)
+	}
 	os.Exit(run(m))
 }
 

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/pflag"
@@ -17,6 +18,9 @@ import (
 
 // DefaultServer is the server of a [Config] that names none.
 const DefaultServer = "nats://127.0.0.1:4222"
+
+// DefaultPingInterval is the interval of a [Config] that names none: a network that swallows everything is noticed within a minute.
+const DefaultPingInterval = 20 * time.Second
 
 // Config says which server to connect to and as whom. The zero value means [DefaultServer] without credentials.
 type Config struct {
@@ -40,13 +44,16 @@ type Config struct {
 	// InboxPrefix begins the subjects on which answers arrive, so that a user's permissions can name them and nobody else
 	// can read them. Empty means "_INBOX_" and the user's name if there is a plain one, else the context's, else "_INBOX".
 	InboxPrefix string
+	// PingInterval is how long the server may be silent until it is asked whether it is there; a connection on which nothing came
+	// for three times as long counts as lost. 0 means [DefaultPingInterval].
+	PingInterval time.Duration
 }
 
 // Variables names the environment variable of each flag that [Config.AddFlags] adds.
 var Variables = map[string]string{
 	"server": "NATS_URL", "creds": "NATS_CREDS", "nkey": "NATS_NKEY", "user": "NATS_USER", "password": "NATS_PASSWORD",
 	"token": "NATS_TOKEN", "tls-ca": "NATS_CA", "tls-cert": "NATS_CERT", "tls-key": "NATS_KEY", "context": "NATS_CONTEXT",
-	"inbox-prefix": "NATS_INBOX_PREFIX",
+	"inbox-prefix": "NATS_INBOX_PREFIX", "ping-interval": "NATS_PING_INTERVAL",
 }
 
 // AddFlags adds a flag for each field of c to fs.
@@ -62,6 +69,7 @@ func (c *Config) AddFlags(fs *pflag.FlagSet) {
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`file` with that certificate's key")
 	fs.StringVar(&c.Context, "context", "", "`name` of a context of the nats command line, which gives server and credentials")
 	fs.StringVar(&c.InboxPrefix, "inbox-prefix", "", "`words` that the subjects of answers begin with (default _INBOX_ and the user's name, if there is one, else _INBOX)")
+	fs.DurationVar(&c.PingInterval, "ping-interval", DefaultPingInterval, "how long the server may be silent until it is asked whether it is there; it counts as away after three times as long")
 }
 
 // Validate returns an error that says what to change if the settings contradict each other or a server's URL cannot be
@@ -75,6 +83,9 @@ func (c Config) Validate() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key belong together: give both")
+	}
+	if c.PingInterval < 0 || c.PingInterval > 0 && c.PingInterval < leastPingInterval {
+		return fmt.Errorf("--ping-interval: is %s; use %s or more", c.PingInterval, leastPingInterval)
 	}
 	if c.InboxPrefix != "" && !inboxPattern.MatchString(c.InboxPrefix) {
 		return fmt.Errorf("--inbox-prefix %q: use words of letters, digits, '_' or '-', joined by dots", c.InboxPrefix)
@@ -90,6 +101,9 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
+
+// leastPingInterval leaves a busy machine time to answer.
+const leastPingInterval = 100 * time.Millisecond
 
 // An inbox prefix, and a user's name that can stand in one.
 var (

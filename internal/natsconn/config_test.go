@@ -2,6 +2,7 @@ package natsconn
 
 import (
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
@@ -26,6 +27,9 @@ func TestValidate(t *testing.T) {
 		"a context and a user":     {Config{Context: "prod", User: "u", Password: "secret"}, "--context and --user exclude each other"},
 		"a password alone":         {Config{Password: "secret"}, "--password is given without --user"},
 		"a certificate alone":      {Config{TLSCert: "f"}, "--tls-cert and --tls-key belong together"},
+		"a ping now and then":      {cfg: Config{PingInterval: time.Second}},
+		"pings without end":        {Config{PingInterval: time.Millisecond}, "--ping-interval: is 1ms; use 100ms or more"},
+		"a ping in the past":       {Config{PingInterval: -time.Second}, "--ping-interval"},
 		"a wild inbox":             {Config{InboxPrefix: "_INBOX.>"}, "--inbox-prefix"},
 		"a key alone":              {Config{TLSKey: "f"}, "--tls-cert and --tls-key belong together"},
 	}
@@ -98,7 +102,8 @@ func TestEveryFlagHasAVariable(t *testing.T) {
 	}
 	require.NoError(t, fs.Parse([]string{
 		"--server=a", "--creds=b", "--nkey=c", "--user=d", "--password=e", "--token=f", "--tls-ca=g", "--tls-cert=h", "--tls-key=i", "--context=j", "--inbox-prefix=k",
+		"--ping-interval=5s",
 	}))
-	want := Config{Server: "a", Creds: "b", NKey: "c", User: "d", Password: "e", Token: "f", TLSCA: "g", TLSCert: "h", TLSKey: "i", Context: "j", InboxPrefix: "k"}
+	want := Config{Server: "a", Creds: "b", NKey: "c", User: "d", Password: "e", Token: "f", TLSCA: "g", TLSCert: "h", TLSKey: "i", Context: "j", InboxPrefix: "k", PingInterval: 5 * time.Second}
 	require.Equal(t, want, cfg)
 }

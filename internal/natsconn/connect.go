@@ -1,6 +1,7 @@
 package natsconn
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -48,6 +49,7 @@ func Connect(ctx context.Context, cfg Config, opts Options) (*nats.Conn, error) 
 	}
 	opts.InboxPrefix = cfg.inbox(opts.InboxPrefix)
 	settings = append(settings, behaviour(opts)...)
+	settings = append(settings, nats.PingInterval(cmp.Or(cfg.PingInterval, DefaultPingInterval)))
 	for attempt := 1; ; attempt++ {
 		nc, tried, err := cfg.dial(settings)
 		switch {
@@ -93,7 +95,6 @@ func behaviour(opts Options) []nats.Option {
 		nats.Name(opts.Name),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(backoff),
-		nats.PingInterval(20 * time.Second),
 		nats.PermissionErrOnSubscribe(true),
 		nats.ErrorHandler(logError(opts.Logger)),
 		nats.DisconnectErrHandler(logAway(opts.Logger)),

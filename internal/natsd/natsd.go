@@ -30,10 +30,12 @@ type Config struct {
 	StoreDir string
 	// ConfigFile is a nats-server.conf to start from; empty means none. It gives users, permissions, TLS and limits.
 	// What it says of addresses, ports and the store does not count: Host, Port and StoreDir above do, and the server
-	// listens nowhere else (no monitoring, cluster, leaf node, websocket or MQTT port).
+	// listens nowhere else (no monitoring, leaf node, websocket or MQTT port, and no cluster but the one below).
 	ConfigFile string
 	// Name is the server's name; empty means the one in ConfigFile, else a random one.
 	Name string
+	// Cluster makes the server one of several that keep streams together; nil means that it stands alone.
+	Cluster *Cluster
 }
 
 // Server is a running NATS server.
@@ -114,7 +116,13 @@ func options(cfg Config) (*server.Options, error) {
 	if cfg.Name != "" {
 		opts.ServerName = cfg.Name
 	}
+	cluster := opts.Cluster
 	onlyClients(opts)
+	if cfg.Cluster != nil {
+		if err := cfg.Cluster.join(opts, cluster); err != nil {
+			return nil, err
+		}
+	}
 
 	// Without NoSigs the server ends this very process on SIGTERM.
 	opts.NoSigs, opts.NoLog = true, true

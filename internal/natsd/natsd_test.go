@@ -152,6 +152,14 @@ func TestStartSaysWhatToDo(t *testing.T) {
 			cfg:  natsd.Config{ConfigFile: write(t, "authorization { user: a, password: $RBEE_NATSD_TEST_UNSET }\n")},
 			says: []string{"RBEE_NATSD_TEST_UNSET", "set the variable"},
 		},
+		"a server of a cluster without a name": {
+			cfg:  natsd.Config{Cluster: &natsd.Cluster{Name: "c", Port: 6222, Routes: []string{"127.0.0.1:6222"}}},
+			says: []string{"needs a name", "its routes"},
+		},
+		"a route without a port": {
+			cfg:  natsd.Config{Name: "s", Cluster: &natsd.Cluster{Name: "c", Port: 6222, Routes: []string{"127.0.0.1"}}},
+			says: []string{`route "127.0.0.1": write it like`},
+		},
 		"the host is not of this machine": {
 			cfg:  natsd.Config{Host: "192.0.2.1"},
 			is:   syscall.EADDRNOTAVAIL,
