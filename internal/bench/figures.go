@@ -24,8 +24,15 @@ const (
 	largeBytes = 100 << 20
 )
 
-// figures is what a run found. Durations are medians.
+// figures is what a run found, each part of it that was measured.
 type figures struct {
+	Request *requestFigures `json:",omitempty"`
+	Queue   *queueFigures   `json:",omitempty"`
+	Idle    *idleFigures    `json:",omitempty"`
+}
+
+// requestFigures is what a run found of jobs by request. Durations are medians.
+type requestFigures struct {
 	RoundTrip, BareStart, Sketch, Contract, Job time.Duration
 	JobP99                                      time.Duration
 	BareRate, SketchRate, ContractRate, JobRate float64 // per second, [atOnce] at once; medians of the rounds
@@ -41,8 +48,8 @@ type memory struct {
 	Threads int64
 }
 
-func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
-	var f figures
+func (st *stage) measure(ctx context.Context, rounds int) (*requestFigures, error) {
+	f := &requestFigures{}
 	var trips, bare, sketches, contracts, jobs []time.Duration
 	var bareRates, sketchRates, contractRates, jobRates []float64
 	var err error
@@ -70,7 +77,7 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	f.Sketch, f.Contract = quantile(sketches, .5), quantile(contracts, .5)
 	f.BareRate, f.SketchRate = quantile(bareRates, .5), quantile(sketchRates, .5)
 	f.ContractRate, f.JobRate = quantile(contractRates, .5), quantile(jobRates, .5)
-	if err := st.largeWorker(rounds, &f); err != nil {
+	if err := st.largeWorker(rounds, f); err != nil {
 		return f, err
 	}
 	if f.Answers, err = st.crowd(ctx, rounds); err != nil {
@@ -79,7 +86,7 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	if err := st.serving(ctx, rounds, &f.Answers); err != nil {
 		return f, err
 	}
-	return f, st.living(ctx, &f)
+	return f, st.living(ctx, f)
 }
 
 // repeat takes the steps in turns.
@@ -98,7 +105,7 @@ func repeat(ctx context.Context, rounds int, steps ...func() error) error {
 }
 
 // largeWorker compares a worker of 100 MB with a small one.
-func (st *stage) largeWorker(rounds int, f *figures) error {
+func (st *stage) largeWorker(rounds int, f *requestFigures) error {
 	code, err := tinyworker.Binary()
 	if err != nil {
 		return err

@@ -109,7 +109,7 @@ func (st *stage) disperse() error {
 
 // living measures the hive while many workers run: as soon as they do, when it was asked for them, and when it was killed
 // and started again.
-func (st *stage) living(ctx context.Context, f *figures) error {
+func (st *stage) living(ctx context.Context, f *requestFigures) error {
 	if err := st.client.ask(fmt.Sprintf("spawn %d %d 0.1.0", livingCount, atOnce), new(sample)); err != nil {
 		return err
 	}
