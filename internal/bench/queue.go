@@ -19,13 +19,15 @@ import (
 const (
 	queuedJobs = 200
 	drained    = 1000
+	breath     = 150 * time.Millisecond
 )
 
 // The fleets of the measurement of the queue, each with streams of its own as rbee streams apply makes them.
 const (
 	realFleet  = messages.DefaultPrefix
 	floorFleet = "floor" // its jobs are taken by a party that does the least
-	drainFleet = "drain" // and these by one that says to the server what a hive says
+	drainFleet = "drain" // by one that says to the server what a hive says
+	leastFleet = "least" // and by one that starts a process besides, as the design has it
 )
 
 // The hives of this program's own, which differ in nothing but what they tell.
@@ -38,7 +40,9 @@ const (
 type queueFigures struct {
 	RoundTrip, BareStart, Job time.Duration
 	JobP99                    time.Duration
-	DrainFloor, Drain         float64 // of [drained] jobs, [atOnce] at once
+	Contract                  time.Duration
+	DrainFloor, DrainContract float64 // of [drained] jobs, [atOnce] at once
+	Drain                     float64
 	Told, Quiet               time.Duration
 }
 
@@ -48,6 +52,7 @@ type queueStage struct {
 	parties     []*party
 	queuer      *party
 	told, quiet *party
+	least       *party
 }
 
 // setUpQueue starts the parties below dir. The streams are on the disk of the system's temporary files, where they would be, too.
@@ -78,7 +83,7 @@ func setUpQueue(ctx context.Context, binary, dir, store string) (st *queueStage,
 	if st.queuer, err = st.enlist(ctx, "queuer", url); err != nil {
 		return st, err
 	}
-	for _, fleet := range []string{realFleet, floorFleet, drainFleet} {
+	for _, fleet := range []string{realFleet, floorFleet, drainFleet, leastFleet} {
 		if err := st.queuer.ask("apply 0 0 "+fleet, new(bool)); err != nil {
 			return st, err
 		}
@@ -87,6 +92,13 @@ func setUpQueue(ctx context.Context, binary, dir, store string) (st *queueStage,
 		return st, err
 	}
 	if _, err = st.enlist(ctx, "taker", url, drainFleet, strconv.Itoa(atOnce), strconv.Itoa(events)); err != nil {
+		return st, err
+	}
+	least := filepath.Join(dir, leastFleet)
+	if err := os.Mkdir(least, 0o700); err != nil {
+		return st, err
+	}
+	if st.least, err = st.enlist(ctx, "taker", url, leastFleet, strconv.Itoa(atOnce), strconv.Itoa(events), least, st.path("0.1.0")); err != nil {
 		return st, err
 	}
 	if st.told, err = st.enlist(ctx, "hive", url, toldHive, filepath.Join(dir, toldHive), st.catalog, "10001-20000"); err != nil {
@@ -137,32 +149,35 @@ func measureQueue(ctx context.Context, binary, dir string, rounds int) (f *queue
 		return f, err
 	}
 	defer st.tearDown()
-	var trips, bare, jobs, told, quiet []time.Duration
-	var floors, drains []float64
+	var trips, bare, jobs, contracts, told, quiet []time.Duration
+	var floors, leasts, drains []float64
 	err = repeat(
 		ctx, rounds,
 		func() error { return st.queued(&trips, floorFleet+"/"+takerHive) },
 		func() error { return st.bare(&bare) },
 		func() error { return st.queued(&jobs, realFleet+"/bench") },
+		func() error { return errors.Join(st.queued(&contracts, leastFleet+"/"+takerHive), st.rest(st.least)) },
 		func() error { return st.queued(&told, realFleet+"/"+toldHive) },
 		func() error { return st.queued(&quiet, realFleet+"/"+quietHive) },
 		func() error { return st.drain(&floors, drainFleet+"/"+takerHive) },
+		func() error { return errors.Join(st.drain(&leasts, leastFleet+"/"+takerHive), st.rest(st.least)) },
 		func() error { return st.drain(&drains, realFleet+"/bench") },
 	)
 	return &queueFigures{
 		RoundTrip: quantile(trips, .5), BareStart: quantile(bare, .5), Job: quantile(jobs, .5), JobP99: quantile(jobs, .99),
+		Contract: quantile(contracts, .5), DrainContract: quantile(leasts, .5),
 		DrainFloor: quantile(floors, .5), Drain: quantile(drains, .5), Told: quantile(told, .5), Quiet: quantile(quiet, .5),
 	}, err
 }
 
 // queued queues jobs one after the other, and ends their workers.
 func (st *queueStage) queued(each *[]time.Duration, hive string) error {
-	return errors.Join(st.act(st.queuer, each, "queued", queuedJobs, hive), st.queuer.ask("kill", new(bool)))
+	return errors.Join(st.act(st.queuer, each, "queued", queuedJobs, hive), st.rest(st.queuer))
 }
 
 // bare starts bare processes.
 func (st *queueStage) bare(each *[]time.Duration) error {
-	return errors.Join(st.act(st.starter, each, "start", sequential, st.tiny), st.starter.ask("kill", new(bool)))
+	return errors.Join(st.act(st.starter, each, "start", sequential, st.tiny), st.rest(st.starter))
 }
 
 // drain drains a full queue, and ends the workers.
@@ -172,7 +187,14 @@ func (st *queueStage) drain(rates *[]float64, hive string) error {
 		return err
 	}
 	*rates = append(*rates, drained/s.All.Seconds())
-	return st.queuer.ask("kill", new(bool))
+	return st.rest(st.queuer)
+}
+
+// rest ends what a party started and gives the hive the time to write that down, so that the next step does not wait for it.
+func (st *queueStage) rest(p *party) error {
+	err := p.ask("kill 0 0 -", new(bool))
+	time.Sleep(breath)
+	return err
 }
 
 // print writes what a queued job takes, and how fast a queue is drained.
@@ -181,9 +203,11 @@ func (f *queueFigures) print(t *table) {
 	floor := f.RoundTrip + f.BareStart
 	t.row("work queue round trip, p50", micros(f.RoundTrip))
 	t.row("bare process start, p50", micros(f.BareStart))
+	t.row("the contract's calls and bytes, queued, p50", micros(f.Contract), micros(floor), times(f.Contract, floor), "the least that the contract allows")
 	t.row("queued job, one at a time, p50", micros(f.Job), micros(floor), times(f.Job, floor), "at most 1.50 ×")
 	t.row("queued job, one at a time, p99", micros(f.JobP99))
 	t.row(fmt.Sprintf("a queue of %d, its messages alone, %d at once", drained, atOnce), perSecond(f.DrainFloor), "", "", "the most there is")
+	t.row(fmt.Sprintf("a queue of %d, the contract's calls and bytes, %d at once", drained, atOnce), perSecond(f.DrainContract), perSecond(f.DrainFloor), fmt.Sprintf("%.2f", f.DrainContract/f.DrainFloor), "the most that the contract allows")
 	t.row(fmt.Sprintf("a queue of %d spawns, %d at once", drained, atOnce), perSecond(f.Drain), perSecond(f.DrainFloor), fmt.Sprintf("%.2f", f.Drain/f.DrainFloor), "at least 1200 /s")
 	t.row("queued job, its steps told, p50", micros(f.Told), micros(f.Quiet)+" (untold)", fmt.Sprintf("%+.1f %%", 100*(1-float64(f.Quiet)/float64(f.Told))), "at most 5 %")
 }
