@@ -27,11 +27,32 @@ func (l *line) stand() (*place, error) {
 	return p, nil
 }
 
-// recall takes the slot of the lent place away; whoever calls it has the slot.
+// widen lends p as many of the free slots besides as there are further jobs to pull, and returns how many those are.
+func (p *place) widen(jobs uint64) int {
+	l := p.line
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.lent != p {
+		return 0
+	}
+	room := uint64(max(min(l.free, mostInFlight-l.inFlight-1), 0)) //nolint:gosec // not negative
+	p.spare = int(min(room, jobs))                                 //nolint:gosec // not more than there are slots
+	l.free -= p.spare
+	return p.spare
+}
+
+// recall takes a slot of the lent place away; whoever calls it has the slot.
 func (l *line) recall() {
 	p := l.lent
-	l.lent, p.slot = nil, false
-	close(p.recalled)
+	if p.spare > 0 {
+		p.spare--
+	} else {
+		l.lent, p.slot = nil, false
+	}
+	if !p.short {
+		p.short = true
+		close(p.recalled)
+	}
 }
 
 // crowded reports whether jobs wait for the slot that p holds.
@@ -41,31 +62,34 @@ func (p *place) crowded() bool {
 	return p.line.waiting.Len() > 0
 }
 
-// take makes p the place of a job that was pulled into it. If its slot was taken away meanwhile, the job is the next in line.
+// take returns the place of a job that was pulled into p. If its slot was taken away meanwhile, the job is the next in line.
 // Once the line is closed it returns errClosed, and the job must not run.
-func (p *place) take() error {
+func (p *place) take() (*place, error) {
 	l := p.line
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return errClosed
+		return nil, errClosed
 	}
-	p.lent = false
+	job := &place{line: l}
 	switch {
+	case p.spare > 0:
+		p.spare--
+		l.give(job)
 	case p.slot:
-		l.lent = nil
-		l.fly(p)
+		l.lent, p.slot = nil, false
+		l.give(job)
 	case l.free > 0:
 		l.free--
-		l.give(p)
+		l.give(job)
 	default:
-		p.turn = make(chan struct{})
-		p.inLine = l.waiting.PushFront(p)
+		job.turn = make(chan struct{})
+		job.inLine = l.waiting.PushFront(job)
 	}
-	return nil
+	return job, nil
 }
 
-// giveBack ends a place that got no job.
+// giveBack ends a place that gets no further job.
 func (p *place) giveBack() {
 	l := p.line
 	l.mu.Lock()
@@ -73,6 +97,9 @@ func (p *place) giveBack() {
 	l.leave(p, errClosed)
 	if l.lent == p {
 		l.lent = nil
+	}
+	for ; p.spare > 0; p.spare-- {
+		l.handOn()
 	}
 	l.release(p)
 }

@@ -43,11 +43,13 @@ type place struct {
 	slot   bool          // the job holds a slot
 	flies  bool          // the job is in flight
 	lent   bool          // there is no job yet: it is still to be pulled
+	spare  int           // of a lent place: slots that it holds besides, for further jobs
 
 	turn    chan struct{} // closed when the place leaves the line with verdict set; nil if the job never had to wait
 	verdict error
 
-	recalled chan struct{} // of a lent place: closed when its slot was taken away again
+	recalled chan struct{} // of a lent place: closed when a slot was taken away again
+	short    bool          // recalled is closed
 }
 
 func newLine(slots, maxWaiting int) *line {
@@ -190,6 +192,11 @@ func (l *line) release(p *place) {
 		return
 	}
 	p.slot = false
+	l.handOn()
+}
+
+// handOn gives a slot that nobody holds to the next in line.
+func (l *line) handOn() {
 	if next := l.waiting.Front(); next != nil && !l.closed {
 		l.give(next.Value.(*place))
 		return

@@ -17,6 +17,8 @@ const (
 	pullHeartbeat = 5 * time.Second
 	// pullAtOnce bounds how long the answer to a pull that does not wait may take.
 	pullAtOnce = 2 * time.Second
+	// pullMost bounds the jobs of one pull.
+	pullMost = 32
 	// collectTimeout bounds the round trip that ends a pull.
 	collectTimeout = 2 * time.Second
 )
@@ -27,15 +29,16 @@ var (
 	errReconnected = errors.New("the connection was made anew")
 )
 
-// puller asks for one job after the other. It is not the library's, because that cannot end a pull without losing sight of a
+// puller asks for the jobs that there is room for. It is not the library's, because that cannot end a pull without losing sight of a
 // job that is on its way: it would come back only after the consumer's AckWait.
 type puller struct {
 	nc   *nats.Conn
 	src  *source
 	made <-chan nats.Status // reports when the connection was made anew
 
-	sub  *nats.Subscription // nil while nothing is asked for
-	msgs chan *nats.Msg
+	sub     *nats.Subscription // nil while nothing is asked for
+	msgs    chan *nats.Msg
+	pending uint64 // jobs that wait behind the last one, as far as is known
 }
 
 // pullRequest is what the server is asked.
@@ -46,12 +49,20 @@ type pullRequest struct {
 	Heartbeat time.Duration `json:"idle_heartbeat,omitempty"`
 }
 
-// next returns the next job: one that is there, if wait is false, else the first that comes within pullExpires; nil if there is
-// none, if ctx ends or if the slot is recalled. However it ends, nothing is on its way to this hive afterwards: what came
-// when it was too late is among jobs, of which there is one at most unless the server was silent.
-func (p *puller) next(ctx context.Context, recalled <-chan struct{}, wait bool) (jobs []*nats.Msg, err error) {
-	if err := p.ask(wait); err != nil {
-		return p.collect(), err
+// next hands the next jobs to take and returns how many there were: if wait is false, one that is there, else those that come until
+// there is no more, most of them at most, or until the time of the pull is over. The first is waited for, for pullExpires; none is
+// if ctx ends or a slot is recalled. However it ends, nothing is on its way to this hive afterwards: what came when it was too late
+// went to take, too.
+func (p *puller) next(ctx context.Context, recalled <-chan struct{}, wait bool, most int, take func(*nats.Msg)) (came int, err error) {
+	last := func(err error) (int, error) {
+		late := p.collect()
+		for _, msg := range late {
+			take(msg)
+		}
+		return came + len(late), err
+	}
+	if err := p.ask(wait, most); err != nil {
+		return last(err)
 	}
 	patience := 2 * pullHeartbeat
 	if !wait {
@@ -63,31 +74,46 @@ func (p *puller) next(ctx context.Context, recalled <-chan struct{}, wait bool) 
 		select {
 		case msg := <-p.msgs:
 			if msg.Reply != "" {
-				return []*nats.Msg{msg}, nil
+				p.note(msg)
+				take(msg)
+				if came++; came == most {
+					return came, nil
+				}
+				continue
 			}
 			ended, err := statusOf(msg)
 			if err != nil {
-				return p.collect(), err
+				return last(err)
 			}
 			if ended {
-				return nil, nil
+				p.pending = 0
+				return came, nil
 			}
 			silence.Reset(patience)
 		case <-recalled:
-			return p.collect(), nil
+			return last(nil)
 		case <-ctx.Done():
-			return p.collect(), nil
+			return last(nil)
 		case <-p.made:
-			return p.collect(), errReconnected
+			return last(errReconnected)
 		case <-silence.C:
-			return p.collect(), errSilent
+			return last(errSilent)
 		}
 	}
 }
 
-// ask sends a pull for one job.
-func (p *puller) ask(wait bool) error {
-	req := pullRequest{Batch: 1, NoWait: !wait}
+// note keeps what the server says with a job of those that wait behind it.
+func (p *puller) note(msg *nats.Msg) {
+	p.pending = 0
+	if meta, err := msg.Metadata(); err == nil {
+		p.pending = meta.NumPending
+	}
+}
+
+// ask sends a pull for as many jobs as most. If that is more than one, it ends when there is none left and not only when its time
+// is over: each has a slot, which others may need.
+func (p *puller) ask(wait bool, most int) error {
+	req := pullRequest{Batch: most, NoWait: !wait || most > 1}
 	if wait {
 		req.Expires, req.Heartbeat = pullExpires, pullHeartbeat
 	}
@@ -96,7 +122,7 @@ func (p *puller) ask(wait bool) error {
 		return err
 	}
 	if p.sub == nil {
-		p.msgs = make(chan *nats.Msg, 64) // a job and what the server says of the pull; more never comes at once
+		p.msgs = make(chan *nats.Msg, 2*pullMost) // the jobs and what the server says of the pull; more never comes at once
 		if p.sub, err = p.nc.ChanSubscribe(p.nc.NewInbox(), p.msgs); err != nil {
 			return err
 		}

@@ -208,13 +208,16 @@ func (h *hive) pullJobs(ctx, jobs context.Context, src *source, made <-chan nats
 		if err != nil {
 			return nil // the line closed, or ctx ended
 		}
-		crowded := place.crowded()
-		came, err := p.next(ctx, place.recalled, !crowded)
-		h.startPulled(ctx, jobs, src, place, came)
+		crowded, most := place.crowded(), 1
+		if !crowded && p.pending > 1 {
+			most += place.widen(min(p.pending, pullMost) - 1)
+		}
+		came, err := p.next(ctx, place.recalled, !crowded, most, func(msg *nats.Msg) { h.startPulled(ctx, jobs, src, place, msg) })
+		place.giveBack()
 		switch {
 		case err != nil:
 			return err
-		case len(came) == 0 && crowded:
+		case came == 0 && crowded:
 			wait(ctx, betweenTurns, nil)
 		}
 	}
@@ -240,20 +243,15 @@ func (h *hive) awaitTurn(ctx context.Context) (*place, error) {
 	return place, nil
 }
 
-// startPulled starts the job that came into place. What cannot start goes back.
-func (h *hive) startPulled(ctx, jobs context.Context, src *source, place *place, came []*nats.Msg) {
-	for _, msg := range came {
-		if place == nil || ctx.Err() != nil || place.take() != nil {
-			h.handBack(src, msg)
-			continue
+// startPulled starts a job that came into place. One that cannot start goes back.
+func (h *hive) startPulled(ctx, jobs context.Context, src *source, place *place, msg *nats.Msg) {
+	if ctx.Err() == nil {
+		if mine, err := place.take(); err == nil {
+			h.tasks.do(func() { h.serveQueued(jobs, src, msg, mine) })
+			return
 		}
-		mine := place
-		place = nil
-		h.tasks.do(func() { h.serveQueued(jobs, src, msg, mine) })
 	}
-	if place != nil {
-		place.giveBack()
-	}
+	h.handBack(src, msg)
 }
 
 // handBack puts a job back that was pulled and is not run.

@@ -33,6 +33,7 @@ var settings = []setting{
 	{"max_bytes", func(c *jetstream.StreamConfig) any { return &c.MaxBytes }, false, lower[int64]},
 	{"max_msg_size", func(c *jetstream.StreamConfig) any { return &c.MaxMsgSize }, false, lower[int32]},
 	{"max_age", func(c *jetstream.StreamConfig) any { return &c.MaxAge }, false, lower[time.Duration]},
+	{"max_consumers", func(c *jetstream.StreamConfig) any { return &c.MaxConsumers }, false, nil},
 	{"duplicate_window", func(c *jetstream.StreamConfig) any { return &c.Duplicates }, false, lower[time.Duration]},
 	{"allow_msg_ttl", func(c *jetstream.StreamConfig) any { return &c.AllowMsgTTL }, false, nil},
 	{"subject_delete_marker_ttl", func(c *jetstream.StreamConfig) any { return &c.SubjectDeleteMarkerTTL }, false, nil},

@@ -34,6 +34,9 @@ const (
 	duplicates = 2 * time.Minute
 	// maxJobSize leaves room for the headers of the largest job.
 	maxJobSize = messages.MaxPayload + 8<<10
+	// maxConsumers bounds the consumers of a stream that has one for each hive or observer. A stream that says nothing has the server's
+	// bound, which is 1,000 since nats-server 2.15 (default_max_consumers).
+	maxConsumers = 100_000
 	// deadBytes bounds what is kept of jobs without a result.
 	deadBytes = 256 << 20
 )
@@ -54,7 +57,7 @@ func Streams(subjects messages.Subjects, cfg StreamsConfig) []jetstream.StreamCo
 			// One job waits once. What does not fit is refused, so that its publisher knows.
 			Discard: jetstream.DiscardNew, DiscardNewPerSubject: true, MaxMsgsPerSubject: 1,
 			MaxMsgs: cmp.Or(cfg.MaxJobs, 100_000), MaxBytes: -1, MaxMsgSize: maxJobSize, MaxAge: cmp.Or(cfg.JobsAge, day),
-			MaxConsumers: -1, Duplicates: duplicates,
+			MaxConsumers: maxConsumers, Duplicates: duplicates,
 			// No SubjectDeleteMarkerTTL: the markers would be delivered as jobs. No AllowDirect: what a direct get returns goes,
 			// as it is, wherever its asker says, and would be a job under another subject there.
 			AllowMsgTTL: true,
@@ -69,7 +72,7 @@ func Streams(subjects messages.Subjects, cfg StreamsConfig) []jetstream.StreamCo
 			Name: names.Narration, Description: "what hives told", Subjects: []string{names.NarrationSubjects()},
 			Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage, Replicas: copies, Discard: jetstream.DiscardOld,
 			MaxMsgsPerSubject: -1, MaxMsgs: -1, MaxBytes: cmp.Or(cfg.NarrationBytes, 1<<30), MaxMsgSize: -1, MaxAge: cmp.Or(cfg.NarrationAge, 3*day),
-			MaxConsumers: -1, Duplicates: duplicates, AllowDirect: true, PersistMode: persist,
+			MaxConsumers: maxConsumers, Duplicates: duplicates, AllowDirect: true, PersistMode: persist,
 		},
 		{
 			Name: names.Dead, Description: "what is known of jobs that came to no result", Subjects: names.DeadSubjects(),

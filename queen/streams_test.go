@@ -1,6 +1,7 @@
 package queen_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -45,6 +46,23 @@ func TestApplyMakesTheStreamsAndThenDoesNothing(t *testing.T) {
 		got := stream.CachedInfo().Config
 		got.Metadata, got.ConsumerLimits = nil, jetstream.StreamConsumerLimits{} // the server's own
 		require.Equal(t, want[name], got)
+	}
+}
+
+// A server of this day lets a stream have 1,000 consumers that does not say otherwise, and each hive has one.
+func TestMoreThanAThousandHivesHaveAPlaceInTheQueue(t *testing.T) {
+	t.Parallel()
+	client, nc := connect(t, natstest.Server(t).URL())
+	_, err := client.Apply(patient(t), queen.StreamsConfig{}, false)
+	require.NoError(t, err)
+	js, err := jetstream.New(nc)
+	require.NoError(t, err)
+	for i := range 1001 {
+		hive := fmt.Sprintf("gpu-%d", i)
+		_, err := js.CreateConsumer(patient(t), "RBEE_JOBS", jetstream.ConsumerConfig{
+			Durable: hive, FilterSubject: messages.Subjects{}.Streams().HiveJobs(hive), AckPolicy: jetstream.AckExplicitPolicy, MemoryStorage: true,
+		})
+		require.NoError(t, err)
 	}
 }
 

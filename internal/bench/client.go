@@ -231,10 +231,11 @@ func (c *client) ask(op messages.Operation, data []byte) (*nats.Msg, error) {
 	return reply, err
 }
 
-// end kills the workers and waits until the hive has reaped them.
+// end ends the workers and waits until the hive has reaped them. After a SIGKILL it would look through the log of the kernel, for
+// each of them, while the next step is measured.
 func (c *client) end() {
 	for _, w := range c.workers {
-		_ = syscall.Kill(w.PID, syscall.SIGKILL)
+		_ = syscall.Kill(w.PID, syscall.SIGTERM)
 	}
 	limit := time.Now().Add(patience)
 	for _, w := range c.workers {

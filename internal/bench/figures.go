@@ -24,14 +24,21 @@ const (
 	largeBytes = 100 << 20
 )
 
-// figures is what a run found. Durations are medians.
+// figures is what a run found, each part of it that was measured.
 type figures struct {
+	Request *requestFigures `json:",omitempty"`
+	Queue   *queueFigures   `json:",omitempty"`
+	Idle    *idleFigures    `json:",omitempty"`
+}
+
+// requestFigures is what a run found of jobs by request. Durations are medians.
+type requestFigures struct {
 	RoundTrip, BareStart, Sketch, Contract, Job time.Duration
 	JobP99                                      time.Duration
 	BareRate, SketchRate, ContractRate, JobRate float64 // per second, [atOnce] at once; medians of the rounds
 	SmallJob, LargeJob                          time.Duration
 	Answers                                     answers
-	Idle, Living                                memory // of a hive that was just started; with [livingCount] workers
+	Idle, Living                                memory // of a hive that has nothing to do; of a new one with [livingCount] workers
 	Asked, Restarted                            memory // with those, listed many times
 	Worn                                        memory // of the hive that started all workers of this run, none of which lives
 }
@@ -42,11 +49,15 @@ type memory struct {
 	Threads int64
 }
 
-func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
-	var f figures
+func (st *stage) measure(ctx context.Context, rounds int) (*requestFigures, error) {
+	f := &requestFigures{}
 	var trips, bare, sketches, contracts, jobs []time.Duration
 	var bareRates, sketchRates, contractRates, jobRates []float64
-	err := repeat(
+	var err error
+	if f.Idle, err = readMemory(st.hive.Process.Pid); err != nil {
+		return f, err
+	}
+	err = repeat(
 		ctx, rounds,
 		func() error { return st.sample(st.client, &trips, nil, "echo", roundTrips, 1, "-") },
 		func() error { return st.sample(st.starter, &bare, nil, "start", sequential, 1, st.tiny) },
@@ -67,7 +78,7 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	f.Sketch, f.Contract = quantile(sketches, .5), quantile(contracts, .5)
 	f.BareRate, f.SketchRate = quantile(bareRates, .5), quantile(sketchRates, .5)
 	f.ContractRate, f.JobRate = quantile(contractRates, .5), quantile(jobRates, .5)
-	if err := st.largeWorker(rounds, &f); err != nil {
+	if err := st.largeWorker(rounds, f); err != nil {
 		return f, err
 	}
 	if f.Answers, err = st.crowd(ctx, rounds); err != nil {
@@ -76,7 +87,7 @@ func (st *stage) measure(ctx context.Context, rounds int) (figures, error) {
 	if err := st.serving(ctx, rounds, &f.Answers); err != nil {
 		return f, err
 	}
-	return f, st.living(ctx, &f)
+	return f, st.living(ctx, f)
 }
 
 // repeat takes the steps in turns.
@@ -95,7 +106,7 @@ func repeat(ctx context.Context, rounds int, steps ...func() error) error {
 }
 
 // largeWorker compares a worker of 100 MB with a small one.
-func (st *stage) largeWorker(rounds int, f *figures) error {
+func (st *stage) largeWorker(rounds int, f *requestFigures) error {
 	code, err := tinyworker.Binary()
 	if err != nil {
 		return err

@@ -110,9 +110,9 @@ func (st *stage) disperse() error {
 	return errors.Join(st.client.ask("kill", new(bool)), st.sketch.ask("kill", new(bool)))
 }
 
-// living measures a new hive while nothing and while many workers run: as soon as they do, when it was asked for them, and when it
+// living measures a new hive while many workers run: as soon as they do, when it was asked for them, and when it
 // was killed and started again.
-func (st *stage) living(ctx context.Context, f *figures) error {
+func (st *stage) living(ctx context.Context, f *requestFigures) error {
 	if err := st.anew(ctx, f); err != nil {
 		return err
 	}
@@ -139,8 +139,8 @@ func (st *stage) living(ctx context.Context, f *figures) error {
 	return st.endOrphans()
 }
 
-// anew measures the hive that has done all the work before, puts another in its place, and measures that.
-func (st *stage) anew(ctx context.Context, f *figures) (err error) {
+// anew measures the hive that has done all the work before, and puts another in its place.
+func (st *stage) anew(ctx context.Context, f *requestFigures) (err error) {
 	if f.Worn, err = readMemory(st.hive.Process.Pid); err != nil {
 		return err
 	}
@@ -148,11 +148,7 @@ func (st *stage) anew(ctx context.Context, f *figures) (err error) {
 		return err
 	}
 	_ = st.hive.Wait() // the error is that it was told to end
-	if err := st.startHive(ctx); err != nil {
-		return err
-	}
-	f.Idle, err = readMemory(st.hive.Process.Pid)
-	return err
+	return st.startHive(ctx)
 }
 
 // asked returns what the hive needs when it was asked for all its workers many times.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -25,18 +26,23 @@ func main() {
 	}
 	hive := flag.String("hive", "bin/rbee-hive", "the hive's `binary`")
 	rounds := flag.Int("rounds", 7, "how often everything is measured")
+	only := flag.String("only", strings.Join(parts, ","), "which `parts` are measured")
 	asJSON := flag.Bool("json", false, "print the figures as JSON")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *hive, *rounds, *asJSON); err != nil {
+	if err := run(ctx, *hive, *only, *rounds, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, hive string, rounds int, asJSON bool) error {
+// parts are what can be measured alone: jobs by request and what the hive says of its workers, jobs of the queue, and many hives
+// that have nothing to do.
+var parts = []string{"request", "queue", "idle"}
+
+func run(ctx context.Context, hive, only string, rounds int, asJSON bool) error {
 	hive, err := filepath.Abs(hive)
 	if err != nil {
 		return err
@@ -47,24 +53,41 @@ func run(ctx context.Context, hive string, rounds int, asJSON bool) error {
 	if err := adoptOrphans(); err != nil {
 		return err
 	}
+	var f figures
+	for part := range strings.SplitSeq(only, ",") {
+		if err := f.measure(ctx, part, hive, rounds); err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(f)
+	}
+	return f.print(os.Stdout)
+}
+
+// measure measures one of the parts.
+func (f *figures) measure(ctx context.Context, part, hive string, rounds int) error {
 	dir, err := os.MkdirTemp(tmpfs(), "rbee-bench-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	st, err := setUp(ctx, hive, dir)
-	if err != nil {
-		return err
+	switch part {
+	case "request":
+		var st *stage
+		if st, err = setUp(ctx, hive, dir); err != nil {
+			return err
+		}
+		defer st.tearDown()
+		f.Request, err = st.measure(ctx, rounds)
+	case "queue":
+		f.Queue, err = measureQueue(ctx, hive, dir, rounds)
+	case "idle":
+		f.Idle, err = measureIdle(ctx, hive, dir)
+	default:
+		err = fmt.Errorf("there is no such part; take %s", strings.Join(parts, ","))
 	}
-	defer st.tearDown()
-	figures, err := st.measure(ctx, rounds)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		return json.NewEncoder(os.Stdout).Encode(figures)
-	}
-	return figures.print(os.Stdout)
+	return err
 }
 
 // tmpfs returns a directory in memory, where the run directory belongs; the system's own for temporary files if there

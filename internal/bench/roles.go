@@ -63,7 +63,11 @@ func play(name string, args []string) int {
 
 func cast(name string, args []string) (role, error) {
 	if name == "server" {
-		s, err := natsd.Start(natsd.Config{})
+		cfg := natsd.Config{}
+		if len(args) > 0 {
+			cfg.StoreDir = args[0]
+		}
+		s, err := natsd.Start(cfg)
 		return server{s}, err
 	}
 	if name == "starter" {
@@ -80,6 +84,16 @@ func cast(name string, args []string) (role, error) {
 		_, err = nc.Subscribe("bench.echo", func(m *nats.Msg) { _ = m.Respond(m.Data) })
 		return &client{nc: nc}, errors.Join(err, nc.Flush())
 	}
+	switch name {
+	case "queuer":
+		return newQueuer(nc)
+	case "taker":
+		return newTaker(nc, args[1:])
+	case "hive":
+		return newHive(nc, args[1:])
+	case "crowd":
+		return newCrowd(args)
+	}
 	if name == "contract" {
 		c, err := newContract(nc, args[1])
 		return c, errors.Join(err, nc.Flush())
@@ -91,8 +105,13 @@ func cast(name string, args []string) (role, error) {
 
 type server struct{ *natsd.Server }
 
-func (s server) answer(string, int, int, string) (any, error) { return s.URL(), nil }
-func (s server) end()                                         { s.Shutdown() }
+func (s server) answer(verb string, _, _ int, _ string) (any, error) {
+	if verb == "live" {
+		return live(), nil
+	}
+	return s.URL(), nil
+}
+func (s server) end() { s.Shutdown() }
 
 // starter starts bare processes, with nothing around the start, as the floor.
 type starter struct {

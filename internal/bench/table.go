@@ -21,11 +21,15 @@ func (f figures) print(w io.Writer) error {
 	t := &table{}
 	t.columns = tabwriter.NewWriter(&t.text, 0, 0, 3, ' ', 0)
 	t.row("what", "measured", "floor of this run", "ratio", "aim")
-	f.starts(t)
-	t.row()
-	f.Answers.print(t)
-	t.row()
-	f.needs(t)
+	if f.Request != nil {
+		f.Request.print(t)
+	}
+	if f.Queue != nil {
+		f.Queue.print(t)
+	}
+	if f.Idle != nil {
+		f.Idle.print(t)
+	}
 	_ = t.columns.Flush()
 	fmt.Fprintf(w, "measured on %d cores, %s/%s, %s\n\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
 	for line := range bytes.Lines(t.text.Bytes()) {
@@ -34,6 +38,15 @@ func (f figures) print(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+func (f *requestFigures) print(t *table) {
+	t.row()
+	f.starts(t)
+	t.row()
+	f.Answers.print(t)
+	t.row()
+	f.needs(t)
 }
 
 // row writes a row of up to five cells. Each has all five, without which the columns would not go through.
@@ -49,7 +62,7 @@ func (t *table) row(cells ...string) {
 }
 
 // starts writes what it takes to start workers.
-func (f figures) starts(t *table) {
+func (f *requestFigures) starts(t *table) {
 	floor := f.RoundTrip + f.BareStart
 	ofFloor := func(what string, d time.Duration, aim string) {
 		t.row(what+", p50", micros(d), micros(floor), times(d, floor), aim)
@@ -80,7 +93,7 @@ func (a answers) print(t *table) {
 }
 
 // needs writes what a hive needs.
-func (f figures) needs(t *table) {
+func (f *requestFigures) needs(t *table) {
 	of := func(what string, m memory, aim string) {
 		t.row(what, fmt.Sprintf("%.1f MB, %d threads", float64(m.RSS)/1000, m.Threads), "", "", aim)
 	}
