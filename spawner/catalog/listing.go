@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,7 +52,7 @@ func (c *Catalog) read() (*listing, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("read catalog: %q is not a directory", c.dir)
 	}
-	if err := binary.CheckPrivate(c.dir, info.Mode()); err != nil {
+	if err := cmp.Or(binary.CheckPrivate(c.dir, info.Mode()), binary.CheckOwner(c.dir, info, c.user)); err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}
 	current := stampOf(info)
@@ -94,14 +95,27 @@ func readNames(path string) (*listing, error) {
 	return all, nil
 }
 
-// stamp identifies a directory and the last change of it. The zero stamp identifies none: nothing is kept under it.
+// stamp identifies a file or a directory and the last change of it. The zero stamp identifies none: nothing is kept under it.
 type stamp struct {
 	device, inode uint64
+	size          int64
 	modified      int64 // Nanoseconds; anyone can set it to what it was.
 	changed       int64 // Nanoseconds; the kernel alone sets it.
 }
 
-// isSettled reports whether no later change of the directory can bear this stamp.
+// isSettled reports whether no later change can bear this stamp.
 func (s stamp) isSettled(now time.Time) bool {
 	return s != stamp{} && now.UnixNano()-max(s.modified, s.changed) > int64(settled)
+}
+
+// tick is longer than the clock of a file system stands still that writes down parts of a second: those of Linux and macOS
+// tick a hundred times a second or more often.
+const tick = 50 * time.Millisecond
+
+// isSettledSoon is isSettled for what costs a lot to find out again: it looks at how fine the file system's clock is.
+func (s stamp) isSettledSoon(now time.Time) bool {
+	if s.changed%int64(time.Second) == 0 {
+		return s.isSettled(now)
+	}
+	return s != stamp{} && now.UnixNano()-s.changed > int64(tick)
 }
