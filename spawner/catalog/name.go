@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -70,6 +71,16 @@ func parse(dir string) (found candidate, ours bool) {
 		return build, true
 	}
 	return found, strings.Contains(rest, "-v")
+}
+
+// ParseDir reads the name and the version of a worker from the path of an entry's directory, and reports false if they
+// cannot be read or the entry is for another platform.
+func ParseDir(path string) (name, version string, ok bool) {
+	found, ours := parse(filepath.Base(path))
+	if !ours || found.version == nil {
+		return "", "", false
+	}
+	return found.name, found.version.String(), true
 }
 
 // cutPlatform cuts the platform off the name of a directory and returns it as Go names it; system is empty when the name
