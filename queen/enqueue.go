@@ -90,6 +90,9 @@ func (c *Client) Enqueue(ctx context.Context, hive string, job messages.Job) (Re
 	if err := address(ctx, hive, &job.HiveID, &job.JobID, &job.Deadline); err != nil {
 		return Receipt{}, err
 	}
+	if job.DryRun {
+		return Receipt{}, errDryRun
+	}
 	job.Deadline = deadline // the caller does not wait, so that of ctx is none of the job's
 	job.Operation = cmp.Or(job.Operation, messages.WorkerSpawn)
 	payload, err := job.Encode()

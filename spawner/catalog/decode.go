@@ -85,7 +85,7 @@ func (r *reader) next() json.Token {
 	}
 	token, err := r.dec.Token()
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		r.at = max(int(syntax.Offset)-1, 0)
+		r.at = max(int(syntax.Offset)-1, r.at)
 		r.fail(fmt.Errorf("is not JSON: %w", err))
 	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		r.at = len(r.data)

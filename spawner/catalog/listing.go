@@ -13,10 +13,13 @@ import (
 	"github.com/rbee-keeper/hive/spawner/binary"
 )
 
-// settled is how long a directory must have been left alone before a listing of it is kept. Until then, a change might
-// bear the same time as the one before it: the clocks of file systems tick every few milliseconds, on some every two
-// seconds.
-const settled = 3 * time.Second
+// How long a file or a directory must have been left alone before what was read of it is kept. Until then, a change might
+// bear the same time as the one before it. The clocks of file systems that write down parts of a second tick a hundred times
+// a second or more often, and lag a little on a busy machine; those of the others tick every two seconds at worst.
+const (
+	settled       = 200 * time.Millisecond
+	settledCoarse = 3 * time.Second
+)
 
 // listing is what the names in the catalog's directory say. It is not changed once it is made.
 type listing struct {
@@ -105,17 +108,14 @@ type stamp struct {
 
 // isSettled reports whether no later change can bear this stamp.
 func (s stamp) isSettled(now time.Time) bool {
-	return s != stamp{} && now.UnixNano()-max(s.modified, s.changed) > int64(settled)
+	return s != stamp{} && s.unsettled(now) <= 0
 }
 
-// tick is longer than the clock of a file system stands still that writes down parts of a second: those of Linux and macOS
-// tick a hundred times a second or more often.
-const tick = 50 * time.Millisecond
-
-// isSettledSoon is isSettled for what costs a lot to find out again: it looks at how fine the file system's clock is.
-func (s stamp) isSettledSoon(now time.Time) bool {
+// unsettled returns how long it takes until a change must bear another stamp; 0 or less is no time at all.
+func (s stamp) unsettled(now time.Time) time.Duration {
+	least := settled
 	if s.changed%int64(time.Second) == 0 {
-		return s.isSettled(now)
+		least = settledCoarse
 	}
-	return s != stamp{} && now.UnixNano()-s.changed > int64(tick)
+	return least - time.Duration(now.UnixNano()-s.changed)
 }

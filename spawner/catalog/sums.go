@@ -93,13 +93,13 @@ func (s *sums) end(id stamp, under *summing, keep bool) {
 // compute reads the file. Keep says that no other content can ever bear the same stamp: the clock had ticked since the last
 // change when the reading began, and the file was not changed meanwhile.
 func compute(ctx context.Context, file *os.File, id stamp, now func() time.Time) (sum string, keep bool, err error) {
-	keep = id.isSettledSoon(now())
+	keep = id.isSettled(now())
 	if !keep && id.size > largeFile && id != (stamp{}) {
-		timer := time.NewTimer(2 * tick)
+		timer := time.NewTimer(id.unsettled(now()))
 		defer timer.Stop()
 		select {
 		case <-timer.C:
-			keep = id.isSettledSoon(now())
+			keep = id.isSettled(now())
 		case <-ctx.Done():
 			return "", false, context.Cause(ctx)
 		}
