@@ -56,6 +56,14 @@ func (c *Catalog) Verify(ctx context.Context, entry Entry) (*Program, error) {
 
 func (c *Catalog) compare(ctx context.Context, program *Program, want string) error {
 	got, err := c.sums.of(ctx, program.File, program.stamp, c.now)
+	for tries := 0; tries < 3 && errors.Is(err, binary.Busy); tries++ {
+		info, statErr := program.File.Stat() // a link that is made or removed is a change, too
+		if statErr != nil {
+			return statErr
+		}
+		program.stamp = stampOf(info)
+		got, err = c.sums.of(ctx, program.File, program.stamp, c.now)
+	}
 	if err != nil {
 		return fmt.Errorf("compute the checksum of %s: %w", program.Path, err)
 	}
