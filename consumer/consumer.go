@@ -37,6 +37,10 @@ type Spawner interface {
 	Delete(ctx context.Context, job messages.DeleteJob, emit func(messages.Event)) (messages.Deleted, error)
 	// Logs returns a part of a worker's log.
 	Logs(ctx context.Context, req messages.LogsRequest) (messages.Logs, error)
+	// Catalog returns a page of the workers that are installed.
+	Catalog(ctx context.Context, req messages.CatalogRequest) (messages.CatalogPage, error)
+	// Explain returns what job would start, and starts nothing.
+	Explain(ctx context.Context, job messages.Job) (messages.Plan, error)
 }
 
 // Config says how to serve a hive's jobs. HiveID is required; the zero value of everything else works.

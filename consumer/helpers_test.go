@@ -66,6 +66,22 @@ func (noWorkers) Logs(_ context.Context, req messages.LogsRequest) (messages.Log
 	return messages.Logs{}, messages.Errorf(messages.WorkerNotFound, "no worker %s", req.WorkerID)
 }
 
+func (f spawnFunc) Catalog(ctx context.Context, req messages.CatalogRequest) (messages.CatalogPage, error) {
+	return noWorkers{}.Catalog(ctx, req)
+}
+
+func (f spawnFunc) Explain(ctx context.Context, job messages.Job) (messages.Plan, error) {
+	return noWorkers{}.Explain(ctx, job)
+}
+
+func (noWorkers) Catalog(context.Context, messages.CatalogRequest) (messages.CatalogPage, error) {
+	return messages.CatalogPage{HiveID: "gpu-1"}, nil
+}
+
+func (noWorkers) Explain(_ context.Context, job messages.Job) (messages.Plan, error) {
+	return messages.Plan{}, messages.Errorf(messages.WorkerNotInstalled, "nothing serves %s", job.Device)
+}
+
 // spawned is a spawner whose every worker runs at once.
 var spawned = spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
 	return resultOf(job), nil

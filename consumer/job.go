@@ -47,6 +47,10 @@ func (h *hive) accept(ctx context.Context, req micro.Request) {
 	}
 	t := &task{reply: req.Reply(), arrived: time.Now()}
 	err := h.read(t, req.Data(), op)
+	if err == nil && t.job.DryRun {
+		h.question(ctx, req, op, h.explain)
+		return
+	}
 	t.named = t.job.JobID != ""
 	h.identify(t, op, err)
 	if err == nil {

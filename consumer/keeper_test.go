@@ -18,6 +18,22 @@ type keeper struct {
 	get  func(ctx context.Context, req messages.GetRequest) (messages.WorkerAnswer, error)
 	del  func(ctx context.Context, job messages.DeleteJob, emit func(messages.Event)) (messages.Deleted, error)
 	logs func(ctx context.Context, req messages.LogsRequest) (messages.Logs, error)
+	cat  func(ctx context.Context, req messages.CatalogRequest) (messages.CatalogPage, error)
+	plan func(ctx context.Context, job messages.Job) (messages.Plan, error)
+}
+
+func (k keeper) Catalog(ctx context.Context, req messages.CatalogRequest) (messages.CatalogPage, error) {
+	if k.cat == nil {
+		return noWorkers{}.Catalog(ctx, req)
+	}
+	return k.cat(ctx, req)
+}
+
+func (k keeper) Explain(ctx context.Context, job messages.Job) (messages.Plan, error) {
+	if k.plan == nil {
+		return noWorkers{}.Explain(ctx, job)
+	}
+	return k.plan(ctx, job)
 }
 
 func (k keeper) List(ctx context.Context, req messages.ListRequest) (messages.WorkerPage, error) {

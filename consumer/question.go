@@ -27,6 +27,8 @@ func (h *hive) answerer(op messages.Operation) (answerer, bool) {
 		return h.get, true
 	case messages.WorkerLogs:
 		return h.logs, true
+	case messages.CatalogList:
+		return h.catalog, true
 	case messages.HiveStatus:
 		return h.status, true
 	}

@@ -84,6 +84,9 @@ func (h *hive) readQueuedBody(t *task, msg *nats.Msg, op messages.Operation, id 
 	if err := h.read(t, msg.Data, op); err != nil {
 		return err
 	}
+	if t.job.DryRun {
+		return messages.Errorf(messages.InvalidJob, "dry_run: such a job is a question, and a question is not queued: ask it on %s", h.Subjects.Request(h.HiveID, op))
+	}
 	if named := t.job.JobID; named != "" && named != id {
 		return messages.Errorf(messages.InvalidJob, "job_id: is %s on a subject for job %s", named, id)
 	}

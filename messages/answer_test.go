@@ -13,7 +13,7 @@ import (
 func answers() map[string]func([]byte) (encoder, error) {
 	return map[string]func([]byte) (encoder, error){
 		"workers": hears(messages.DecodeWorkers), "worker": hears(messages.DecodeWorker), "deleted": hears(messages.DecodeDeleted),
-		"log": hears(messages.DecodeLogsAnswer), "hive": hears(messages.DecodeHive),
+		"log": hears(messages.DecodeLogsAnswer), "hive": hears(messages.DecodeHive), "entries": hears(messages.DecodeCatalog), "plan": hears(messages.DecodePlan),
 	}
 }
 

@@ -16,6 +16,9 @@ func (j Job) AppendJSON(dst []byte) ([]byte, error) {
 	o.textIfAny("wait", string(j.Wait))
 	o.numberIfAny("ready_timeout_ms", j.ReadyTimeoutMS)
 	o.momentIfAny("deadline", j.Deadline)
+	if j.DryRun {
+		o.truth("dry_run", true)
+	}
 	o.dst = append(o.dst, '}')
 	return o.dst, o.err
 }

@@ -79,8 +79,8 @@ type Deleted struct {
 	WorkerID string `json:"worker_id" jsonschema:"the worker that is gone"`
 	// PID was its process id.
 	PID int `json:"pid" jsonschema:"what was its process id"`
-	// Signal is the strongest signal that it took: "SIGTERM" or "SIGKILL".
-	Signal string `json:"signal" jsonschema:"the strongest signal that it took: SIGTERM or SIGKILL"`
+	// Signal is the strongest signal that it took: "SIGTERM" or what its manifest names instead, or "SIGKILL".
+	Signal string `json:"signal" jsonschema:"the strongest signal that it took: SIGTERM or what its manifest names instead, or SIGKILL"`
 	// TookMS is how long it took from the first signal until nothing was left, in milliseconds.
 	TookMS int64 `json:"took_ms" jsonschema:"how long it took until nothing was left, in milliseconds"`
 	// Processes is how many processes have ended.

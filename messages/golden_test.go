@@ -74,12 +74,12 @@ func TestMessagesArriveAsTheyWereSent(t *testing.T) {
 				got, err := messages.DecodeHeartbeat(sent)
 				require.NoError(t, err)
 				require.Equal(t, message, got)
-			case messages.ListRequest, messages.GetRequest, messages.DeleteJob, messages.LogsRequest, messages.StatusRequest:
+			case messages.ListRequest, messages.GetRequest, messages.DeleteJob, messages.LogsRequest, messages.StatusRequest, messages.CatalogRequest:
 				kind, _, _ := strings.Cut(name, "_")
 				got, err := requests()[kind].decode(sent, requests()[kind].op)
 				require.NoError(t, err)
 				require.Equal(t, message, got)
-			case messages.WorkerPage, messages.WorkerAnswer, messages.Deleted, messages.Logs, messages.HiveInfo:
+			case messages.WorkerPage, messages.WorkerAnswer, messages.Deleted, messages.Logs, messages.HiveInfo, messages.Plan, messages.CatalogPage:
 				kind, _, _ := strings.Cut(name, "_")
 				got, err := answers()[kind](sent)
 				require.NoError(t, err)
@@ -118,6 +118,7 @@ func TestGoldensShowEveryField(t *testing.T) {
 		"GetRequest": messages.GetRequest{}, "DeleteJob": messages.DeleteJob{}, "LogsRequest": messages.LogsRequest{},
 		"StatusRequest": messages.StatusRequest{}, "WorkerPage": messages.WorkerPage{},
 		"WorkerAnswer": messages.WorkerAnswer{}, "Deleted": messages.Deleted{}, "Logs": messages.Logs{}, "HiveInfo": messages.HiveInfo{},
+		"CatalogRequest": messages.CatalogRequest{}, "CatalogPage": messages.CatalogPage{}, "Plan": messages.Plan{},
 	} {
 		for _, path := range fieldPaths(reflect.TypeOf(message)) {
 			require.True(t, shown[where(prefix+"."+path)], "no golden file shows %s.%s", prefix, path)

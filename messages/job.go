@@ -15,7 +15,7 @@ type Operation string
 
 // The operations that a hive knows.
 const (
-	// WorkerSpawn starts a worker; it takes a [Job] and answers with a [Result] or a [Failure].
+	// WorkerSpawn starts a worker; it takes a [Job] and answers with a [Result], a [Plan] if it is a dry run, or a [Failure].
 	WorkerSpawn Operation = "worker_spawn"
 	// WorkerList tells which workers there are; it takes a [ListRequest] and answers with a [WorkerPage] or a [Failure].
 	WorkerList Operation = "worker_list"
@@ -25,12 +25,14 @@ const (
 	WorkerDelete Operation = "worker_delete"
 	// WorkerLogs reads a worker's log; it takes a [LogsRequest] and answers with [Logs] or a [Failure].
 	WorkerLogs Operation = "worker_logs"
+	// CatalogList tells which workers are installed; it takes a [CatalogRequest] and answers with a [CatalogPage] or a [Failure].
+	CatalogList Operation = "catalog_list"
 	// HiveStatus tells of the hive itself; it takes a [StatusRequest] and answers with a [HiveInfo] or a [Failure].
 	HiveStatus Operation = "hive_status"
 )
 
 // Operations lists every operation that a hive knows.
-var Operations = []Operation{WorkerSpawn, WorkerList, WorkerGet, WorkerDelete, WorkerLogs, HiveStatus}
+var Operations = []Operation{WorkerSpawn, WorkerList, WorkerGet, WorkerDelete, WorkerLogs, CatalogList, HiveStatus}
 
 // Wait says how far a job's worker must be before the job is answered.
 type Wait string
@@ -74,11 +76,14 @@ type Job struct {
 	ReadyTimeoutMS int64 `json:"ready_timeout_ms,omitempty" jsonschema:"how long to wait for ready, in milliseconds"`
 	// Deadline is when the job is no longer wanted: past it, it is refused instead of started. Zero means never.
 	Deadline time.Time `json:"deadline,omitzero" jsonschema:"past it the job is refused, not started late (RFC 3339)"`
+	// DryRun asks what the job would start, which a [Plan] answers, and starts nothing. Such a job is a question: it is not
+	// narrated, leaves no result, and is not queued.
+	DryRun bool `json:"dry_run,omitempty" jsonschema:"true to be told what the job would start, and start nothing"`
 }
 
 var jobFields = []string{
 	"operation", "job_id", "hive_id", "model", "device", "worker_id", "worker", "version", "port", "queen_url", "wait",
-	"ready_timeout_ms", "deadline",
+	"ready_timeout_ms", "deadline", "dry_run",
 }
 
 // Names that become part of a path: they begin with a letter or digit and hold no separator.

@@ -73,6 +73,8 @@ func (j *Job) readPlain(p *plainReader, name []byte) (bit uint, ok bool) {
 		return 1 << 11, readNumber(p, &j.ReadyTimeoutMS)
 	case "deadline":
 		return 1 << 12, p.moment(&j.Deadline)
+	case "dry_run":
+		return 1 << 13, p.truth(&j.DryRun)
 	}
 	return 0, false
 }

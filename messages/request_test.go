@@ -24,6 +24,12 @@ type requestKind struct {
 // requests returns every kind of request but the job, by the name of its schema.
 func requests() map[string]requestKind {
 	return map[string]requestKind{
+		"catalog": {
+			messages.CatalogList,
+			map[string]string{"operation": "string", "hive_id": "string", "skip": "number"},
+			"",
+			reads(messages.DecodeCatalogRequest),
+		},
 		"list": {
 			messages.WorkerList,
 			map[string]string{"operation": "string", "hive_id": "string", "after": "string", "exited": "bool"},
@@ -165,7 +171,7 @@ func (k requestKind) accepted() map[string]string {
 		"a long id":          k.with(`"hive_id":"` + strings.Repeat("x", messages.MaxID) + `"`),
 	}
 	for field, values := range map[string][]string{
-		"after": {`""`, `"w1"`}, "exited": {"true", "false"}, "pid": {"0", "2", "2147483647"}, "grace_ms": {"0", "1", "3600000"},
+		"after": {`""`, `"w1"`}, "exited": {"true", "false"}, "skip": {"0", "1", "1000000"}, "pid": {"0", "2", "2147483647"}, "grace_ms": {"0", "1", "3600000"},
 		"tail": {"0", "1", "10000"}, "from": {"0", "1", "9223372036854775807"}, "job_id": {`""`, `"j1"`},
 		"deadline": {`"0001-01-01T00:00:00Z"`, `"2026-11-22T12:00:00.5+05:30"`, `"9999-12-31T23:59:59.999999999Z"`},
 	} {
@@ -287,7 +293,7 @@ func TestEveryOperationHasItsDecoder(t *testing.T) {
 		}
 	}
 	_, err := messages.DecodeJob([]byte(`{}`), "worker_fry")
-	require.ErrorContains(t, err, "the known ones are worker_spawn, worker_list, worker_get, worker_delete, worker_logs, hive_status")
+	require.ErrorContains(t, err, "the known ones are worker_spawn, worker_list, worker_get, worker_delete, worker_logs, catalog_list, hive_status")
 }
 
 // Whoever waits for a job by its id hears that it was refused.

@@ -48,6 +48,14 @@ func samples() map[string]encoder {
 			Worker: "cuda-llm-worker-rbee", Version: "0.1.0", Port: 9001, QueenURL: queenURL, Wait: messages.WaitReady,
 			ReadyTimeoutMS: 120_000, Deadline: after(60_000),
 		},
+		"job_dry_run": messages.Job{Operation: messages.WorkerSpawn, HiveID: hiveID, Model: model, Device: "cuda:0", Worker: "llama-server", DryRun: true},
+		"plan":        llamaPlan(),
+		"catalog":     messages.CatalogRequest{Operation: messages.CatalogList},
+		"catalog_all": messages.CatalogRequest{Operation: messages.CatalogList, HiveID: hiveID, Skip: 2},
+		"entries":     catalogPage(),
+		"entries_none": messages.CatalogPage{
+			HiveID: hiveID, CatalogDir: catalog, Platform: "linux/amd64", Entries: []messages.CatalogEntry{},
+		},
 		"result": messages.Result{
 			JobID: jobID, HiveID: hiveID, WorkerID: workerID, PID: 12345, Port: 9001, BinaryPath: cudaBin, WorkerType: cudaType,
 			Worker: "cuda-llm-worker-rbee", Version: "0.1.0", Source: "catalog", Device: "cuda:0", Model: model, StartedAt: started,

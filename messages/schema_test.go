@@ -25,6 +25,9 @@ func TestSchemasAreWhatTheTypesSay(t *testing.T) {
 	files, err := filepath.Glob(schemaDir + "/*")
 	require.NoError(t, err)
 	for _, file := range files {
+		if filepath.Base(file) == "manifest.schema.json" {
+			continue // of a file that does not travel: package catalog holds it to its type
+		}
 		require.Contains(t, schemas(t), strings.TrimSuffix(filepath.Base(file), ".schema.json"), "a schema of nothing")
 	}
 }
@@ -122,7 +125,7 @@ func TestSchemasRefuse(t *testing.T) {
 		"workers as null":      {"workers", "workers", json.RawMessage("null")},
 		"one of them bad":      {"workers", "workers", json.RawMessage(`[{"worker_id":"w1"}]`)},
 		"no next":              {"workers", "next", nil},
-		"another signal":       {"deleted", "signal", "SIGHUP"},
+		"another signal":       {"deleted", "signal", "SIGSTOP"},
 		"nothing ended":        {"deleted", "processes", 0},
 		"lines as text":        {"log", "lines", "bye"},
 		"before the beginning": {"log", "from", -1},

@@ -87,6 +87,9 @@ func requestSchemas(tb testing.TB) map[string]*jsonschema.Schema {
 		"logs": ask[messages.LogsRequest](tb, "A request for a part of a worker's log. "+closed, messages.WorkerLogs, map[string]rule{
 			"worker_id": matches(idPattern), "tail": between(0, messages.MaxTail), "from": atLeast(0), "limit": between(0, messages.MaxLogRange),
 		}),
+		"catalog": ask[messages.CatalogRequest](tb, "A request for the workers that are installed. "+closed, messages.CatalogList, map[string]rule{
+			"skip": between(0, messages.MaxSkip),
+		}),
 		"status": ask[messages.StatusRequest](tb, "A request for how a hive is. "+closed, messages.HiveStatus, nil),
 	}
 }
@@ -112,11 +115,18 @@ func answerSchemas(tb testing.TB) map[string]*jsonschema.Schema {
 		})),
 		"deleted": build[messages.Deleted](tb, "The answer to a job whose worker is gone. "+open, map[string]rule{
 			"job_id": matches(idPattern), "hive_id": matches(idPattern), "worker_id": matches(idPattern), "pid": between(1, maxPID),
-			"signal": oneOf("SIGTERM", "SIGKILL"), "took_ms": atLeast(0), "processes": atLeast(1),
+			"signal": oneOf(signals...), "took_ms": atLeast(0), "processes": atLeast(1),
 		}),
 		"log": build[messages.Logs](tb, "The answer to a request for a part of a worker's log. "+open, map[string]rule{
 			"hive_id": matches(idPattern), "worker_id": matches(idPattern), "size": atLeast(0), "start": atLeast(0), "from": atLeast(0),
 			"next": atLeast(0), "missed": atLeast(1), "state": oneOf(constants(tb, "State")...),
+		}),
+		"entries": build[messages.CatalogPage](tb, "The answer to a request for the workers that are installed. "+open, map[string]rule{
+			"hive_id": matches(idPattern), "next": atLeast(1),
+		}),
+		"plan": build[messages.Plan](tb, "The answer to a job that is a dry run. "+open, map[string]rule{
+			"hive_id": matches(idPattern), "job_id": matches(idPattern), "port": between(0, 65535),
+			"worker_type": oneOf(workerTypes...), "source": oneOf(sources...), "health_status": between(100, 599),
 		}),
 		"hive": build[messages.HiveInfo](tb, "The answer to a request for how a hive is. "+open, map[string]rule{
 			"hive_id": matches(idPattern), "workers": atLeast(0), "jobs_running": atLeast(0), "jobs_waiting": atLeast(0),
@@ -147,6 +157,7 @@ const (
 var (
 	workerTypes = []string{"CpuLlm", "CudaLlm", "MetalLlm"}
 	sources     = []string{"catalog", "debug", "release"}
+	signals     = []string{"SIGTERM", "SIGKILL", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"} // that a manifest may stop a worker with
 )
 
 // withError adds the rules of a [messages.Error] at a path to rules.

@@ -50,9 +50,11 @@ func TestTheWirePageTellsEveryField(t *testing.T) {
 		"## Job": messages.Job{}, "## Result": messages.Result{}, "## Failure": messages.Failure{}, "The fields of `error`:": messages.Error{},
 		"## Event": messages.Event{}, "All of `fields` are optional": messages.Fields{}, "## Heartbeat": messages.Heartbeat{},
 		"The fields of `worker`:": messages.WorkerInfo{}, "### worker_list": messages.ListRequest{}, "### worker_get": messages.GetRequest{},
-		"### worker_delete": messages.DeleteJob{}, "### worker_logs": messages.LogsRequest{}, "### hive_status": messages.StatusRequest{},
+		"### worker_delete": messages.DeleteJob{}, "### worker_logs": messages.LogsRequest{}, "### hive_status": messages.StatusRequest{}, "### catalog_list": messages.CatalogRequest{},
 		"A page of workers:": messages.WorkerPage{}, "The fields of a worker:": messages.Worker{}, "One worker:": messages.WorkerAnswer{},
-		"A deleted worker:": messages.Deleted{}, "A part of a log:": messages.Logs{}, "A hive:": messages.HiveInfo{}, "The fields of a device:": messages.Device{},
+		"A deleted worker:": messages.Deleted{}, "A part of a log:": messages.Logs{}, "A hive:": messages.HiveInfo{},
+		"The fields of a device:": messages.Device{}, "A page of a catalog:": messages.CatalogPage{}, "The fields of an entry:": messages.CatalogEntry{},
+		"### A dry run": messages.Plan{},
 	} {
 		t.Run(heading, func(t *testing.T) {
 			t.Parallel()

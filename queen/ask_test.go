@@ -158,6 +158,10 @@ func questions(client *queen.Client) map[messages.Operation]func(ctx context.Con
 			_, err := client.Logs(ctx, hive, messages.LogsRequest{WorkerID: "w1"})
 			return err
 		},
+		messages.CatalogList: func(ctx context.Context, hive string) error {
+			_, err := client.Catalog(ctx, hive)
+			return err
+		},
 		messages.HiveStatus: func(ctx context.Context, hive string) error {
 			_, err := client.Status(ctx, hive)
 			return err

@@ -92,6 +92,9 @@ func (c *Client) Enqueue(ctx context.Context, hive string, job messages.Job) (Re
 	if err := addressQueued(hive, &job.HiveID, &job.JobID); err != nil {
 		return Receipt{}, err
 	}
+	if job.DryRun {
+		return Receipt{}, errDryRun
+	}
 	job.Operation = cmp.Or(job.Operation, messages.WorkerSpawn)
 	payload, err := job.Encode()
 	if err != nil {

@@ -7,6 +7,9 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 )
 
+// errDryRun refuses to send as a job what is none.
+var errDryRun = messages.Errorf(messages.InvalidJob, "dry_run: such a job is a question, which has no result: ask it with Explain")
+
 // Spawn asks hive to start the worker that job describes, and waits for the answer. Give ctx a deadline: a hive that dies
 // in the middle of a job never answers.
 //
@@ -24,6 +27,9 @@ import (
 func (c *Client) Spawn(ctx context.Context, hive string, job messages.Job, narrate func(messages.Event)) (messages.Result, error) {
 	if err := address(ctx, hive, &job.HiveID, &job.JobID, &job.Deadline); err != nil {
 		return messages.Result{}, err
+	}
+	if job.DryRun {
+		return messages.Result{}, errDryRun
 	}
 	job.Operation = cmp.Or(job.Operation, messages.WorkerSpawn)
 	payload, err := job.Encode()

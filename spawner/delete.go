@@ -72,12 +72,12 @@ func (s *Spawner) findToDelete(job messages.DeleteJob) (*record, error) {
 
 // endWorker ends the worker's processes.
 func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec record, tell deleteStory) (messages.Deleted, error) {
-	grace := s.cfg.StopGrace
+	signal, grace := rec.Terms.stop(s.cfg.StopGrace)
 	if job.GraceMS > 0 {
 		grace = job.Grace()
 	}
 	begun := false // a worker that is found to have ended is not said to be deleted
-	ending, err := s.run.End(ctx, s.treeOf(rec), process.EndConfig{Grace: grace, Tell: func(signal string, processes int) {
+	ending, err := s.run.End(ctx, s.treeOf(rec), process.EndConfig{Signal: process.Signal(signal), Grace: grace, Tell: func(signal string, processes int) {
 		if !begun {
 			begun = true
 			tell.start(rec, grace)

@@ -3,6 +3,7 @@ package spawner
 import (
 	"errors"
 	"io/fs"
+	"strconv"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -19,7 +20,11 @@ func (s *Spawner) dossier(e *messages.Error, rec record, from int64) {
 
 // argv returns the command line of a worker, without credentials.
 func (s *Spawner) argv(rec record) []string {
-	return redacted(s.command(rec.Job, located{path: rec.Result.BinaryPath}, rec.Result.Port))
+	args := s.contract(rec.Job, strconv.Itoa(rec.Result.Port))
+	if rec.Terms != nil && rec.Terms.Args != nil {
+		args = rec.Terms.Args
+	}
+	return redacted(process.Command{Path: rec.Result.BinaryPath, Args: args})
 }
 
 func redacted(cmd process.Command) []string {

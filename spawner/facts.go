@@ -167,7 +167,7 @@ func (s *Spawner) askHealth(ctx context.Context, m *machine, workers []known, li
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			if health(ctx, k.worker.Port) == nil && k.serves(m) {
+			if health(ctx, k.record) == nil && k.serves(m) {
 				k.worker.State = messages.StateReady
 			}
 		})

@@ -90,7 +90,7 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
 	var answer error
-	ask := func() { answer = health(ctx, rec.Result.Port) }
+	ask := func() { answer = health(ctx, *rec) }
 	if rec.Process.Alive() {
 		asking.Go(ask) // while the machine is looked at, which takes as long
 		ask = asking.Wait

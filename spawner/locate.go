@@ -1,6 +1,7 @@
 package spawner
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"runtime"
@@ -26,6 +27,10 @@ type located struct {
 	source  string
 	worker  string
 	version string // empty for a development build
+	why     string // this one, for people
+
+	entry   catalog.Entry    // of the catalog; empty for a development build
+	program *catalog.Program // as it was verified, open; nil for a development build
 }
 
 // typeOf infers the worker's type from the job's device.
@@ -41,22 +46,30 @@ func typeOf(job messages.Job) (device.WorkerType, error) {
 	return worker, nil
 }
 
-// locate finds the worker's binary: in the catalog, then target/debug, then target/release of the development tree. It
+// locate finds the worker's binary and verifies it: in the catalog, then target/debug, then target/release of the development tree. It
 // also returns the entries that were passed over because they are broken. A job that pins a version or names another
-// worker than the device's own gets what the catalog holds and nothing else.
-func (s *Spawner) locate(job messages.Job, worker device.WorkerType) (located, []catalog.Broken, error) {
+// worker than the device's own gets what the catalog holds and nothing else, and so does one whose worker is pinned. The
+// caller closes the program that it gets.
+func (s *Spawner) locate(ctx context.Context, job messages.Job, worker device.WorkerType) (located, []catalog.Broken, error) {
 	name := worker.Binary()
 	if job.Worker != "" {
 		name = job.Worker
 	}
 	search := search{name: name}
-	if found, ok := search.inCatalog(s.catalog, job.Version); ok {
+	if found, ok := search.inCatalog(ctx, s.catalog, job.Version); ok {
+		if err := checkServes(job, found.entry); err != nil {
+			found.program.Close()
+			return located{}, search.broken, err
+		}
 		return found, search.broken, nil
 	}
-	if job.Version == "" && job.Worker == "" {
+	if job.Version == "" && job.Worker == "" && !search.pinned {
 		if found, ok := search.inDevTree(s.cfg.DevRoot); ok {
 			return found, search.broken, nil
 		}
+	}
+	if ctx.Err() != nil {
+		return located{}, search.broken, draining("the worker was not started")
 	}
 	return located{}, search.broken, search.failure(job.Version)
 }
@@ -65,23 +78,31 @@ func (s *Spawner) locate(job messages.Job, worker device.WorkerType) (located, [
 type search struct {
 	name      string
 	tried     []string
+	version   string   // that is pinned
 	installed []string // versions in the catalog that the job does not ask for
 	broken    []catalog.Broken
+	pinned    bool  // the catalog pins a version, which could not be had
 	unfit     error // the first binary that is there and cannot be started
 }
 
-func (s *search) inCatalog(c *catalog.Catalog, version string) (located, bool) {
+func (s *search) inCatalog(ctx context.Context, c *catalog.Catalog, version string) (located, bool) {
 	if c == nil {
 		return located{}, false
 	}
-	entry, broken, err := c.Find(s.name, version)
+	choice, broken, err := c.Choose(ctx, s.name, version)
 	s.broken = broken
 	if err == nil {
-		return located{path: entry.Binary, source: sourceCatalog, worker: entry.Name, version: entry.Version}, true
+		return located{
+			path: choice.Binary, source: sourceCatalog, worker: choice.Name, version: choice.Version, why: choice.Why,
+			entry: choice.Entry, program: choice.Program,
+		}, true
 	}
 	if missing, ok := errors.AsType[*catalog.NotFoundError](err); ok {
 		s.tried = append(s.tried, missing.Tried...)
-		s.installed = missing.Installed
+		s.installed, s.pinned = missing.Installed, missing.Pinned
+		if missing.Pinned {
+			s.version = missing.Version
+		}
 	} else {
 		s.unfit = err
 	}
@@ -95,7 +116,7 @@ func (s *search) inDevTree(root string) (located, bool) {
 	path, profile, tried, err := devtree.Find(root, s.name)
 	s.tried = append(s.tried, tried...)
 	if err == nil {
-		return located{path: path, source: profile, worker: s.name}, true
+		return located{path: path, source: profile, worker: s.name, why: "the catalog holds none"}, true
 	}
 	if unfit, ok := errors.AsType[*binary.Error](err); ok && !errors.Is(err, fs.ErrNotExist) && s.unfit == nil {
 		s.unfit = unfit
@@ -109,11 +130,18 @@ func (s *search) failure(version string) error {
 		return unexpected("look for "+s.name, s.unfit)
 	}
 	if s.unfit != nil {
-		e := messages.Errorf(messages.BinaryInvalid, "%w", s.unfit)
+		code := messages.BinaryInvalid
+		if _, ok := errors.AsType[*catalog.ChecksumError](s.unfit); ok {
+			code = messages.ChecksumMismatch
+		}
+		e := messages.Errorf(code, "%w", s.unfit)
 		e.Tried = s.tried
 		return e
 	}
 	what := s.name
+	if s.pinned {
+		version = s.version + " (pinned: unpin it, or install that)"
+	}
 	if version != "" {
 		what += " version " + version
 	}

@@ -24,7 +24,7 @@ var healthClient = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// awaitReady waits until the worker answers its health check with 200 and the answer is proven to be its own, and tells now and
+// awaitReady waits until the worker answers its health check as it should and the answer is proven to be its own, and tells now and
 // then that a worker which is not yet ready goes on. It returns nil as soon as alive is false: the caller knows how the worker
 // ended. The errors are [messages.NotReady] and, if somebody else answers on the port, [messages.PortInUse].
 func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, alive func() bool, tell story) error {
@@ -38,7 +38,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 	said, asked := s.progress(rec), time.Now()
 	var state error
 	for delay := firstHealth; alive(); delay = min(2*delay, lastHealth) {
-		err := health(ctx, rec.Result.Port)
+		err := health(ctx, rec)
 		if ctx.Err() == nil || state == nil { // that time is up says nothing about the worker
 			state = err
 		}
@@ -90,9 +90,10 @@ func (s *Spawner) unready(e *messages.Error, rec record) error {
 	return e
 }
 
-// health returns nil if the worker on the port says that it serves, and what it says instead otherwise.
-func health(ctx context.Context, port int) error {
-	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) + "/health"
+// health returns nil if whoever listens on the worker's port says that it serves, and what it says instead otherwise.
+func health(ctx context.Context, rec record) error {
+	path, status := rec.Terms.health()
+	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(rec.Result.Port)) + path
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
@@ -102,7 +103,7 @@ func health(ctx context.Context, port int) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != status {
 		return fmt.Errorf("%s answers %s", url, resp.Status)
 	}
 	return nil

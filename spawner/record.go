@@ -26,6 +26,8 @@ type entry struct {
 	Job messages.Job `json:"job"`
 	// Result is the answer to it; on disk, without the process.
 	Result messages.Result `json:"result"`
+	// Terms are what the worker's manifest said when it was started; nil means the worker contract.
+	Terms *terms `json:"terms,omitempty"`
 	// Failure is the answer instead, if the process ended while it was watched.
 	Failure *messages.Error `json:"failure,omitempty"`
 }
@@ -36,6 +38,9 @@ func (e entry) encode() ([]byte, error) {
 	data, err := e.Job.AppendJSON(data)
 	if err == nil {
 		data, err = e.Result.AppendJSON(append(data, `,"result":`...))
+	}
+	if err == nil {
+		data, err = e.Terms.append(data)
 	}
 	if err == nil && e.Failure != nil {
 		var failure []byte

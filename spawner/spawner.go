@@ -13,6 +13,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -58,6 +59,9 @@ type Config struct {
 	ReadyTimeout time.Duration
 	// PassEnv names variables of the hive's own environment that workers get, besides the allow-list.
 	PassEnv []string
+	// DeviceUUID returns the UUID of the NVIDIA GPU with an index, for ${device_uuid} in manifests. Its error is told to the
+	// job. Nil means that no UUID is known.
+	DeviceUUID func(ctx context.Context, index int) (string, error)
 	// StopGrace is how long a worker that is deleted may take to end by itself; 0 means [process.DefaultGrace].
 	StopGrace time.Duration
 	// KeepLog says how much of a worker's log is kept; the zero policy keeps 3 times 64 MiB.
@@ -91,7 +95,8 @@ type Spawner struct {
 	ports   *process.Ports
 	catalog *catalog.Catalog
 	devices *device.Finder
-	env     []string
+	env     []string          // that every worker gets
+	own     map[string]string // the hive's, of which a manifest may pass some on
 	watcher *process.Watcher
 	records records
 	looks   sync.Pool // of *machine
@@ -132,7 +137,7 @@ func New(cfg Config) (*Spawner, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, watcher: process.NewWatcher(), quit: make(chan struct{}), ends: make(chan struct{}, endsAtOnce)}
+	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, own: ownVariables(os.Environ()), watcher: process.NewWatcher(), quit: make(chan struct{}), ends: make(chan struct{}, endsAtOnce)}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
@@ -141,6 +146,7 @@ func New(cfg Config) (*Spawner, error) {
 	s.adopt()
 	s.sweep()
 	s.watcher.Go(s.upkeep)
+	s.watcher.Go(s.warmCatalog)
 	return s, nil
 }
 
@@ -244,17 +250,21 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 		return messages.Result{}, err
 	}
 
-	found, skipped, err := s.locate(job, worker)
+	found, skipped, err := s.locate(ctx, job, worker)
 	tell.binarySkipped(skipped)
 	if err != nil {
 		return messages.Result{}, err
 	}
+	defer found.program.Close()
 	tell.binaryFound(found)
 
-	cmd := s.command(job, found, port.Number)
+	cmd, terms, err := s.command(ctx, job, found, strconv.Itoa(port.Number))
+	if err != nil {
+		return messages.Result{}, err
+	}
 	tell.command(cmd)
 
-	run, err := s.start(ctx, entry{Job: job, Result: s.result(job, worker, found, cmd, port.Number)}, cmd, claim, port)
+	run, err := s.start(ctx, entry{Job: job, Result: s.result(job, worker, found, cmd, port.Number), Terms: terms}, found, cmd, claim, port)
 	if err != nil {
 		return messages.Result{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -63,19 +62,23 @@ func environment(own, pass []string) ([]string, error) {
 	return env, nil
 }
 
-// command returns the process that serves the job: the worker contract's arguments, and an explicit environment.
-func (s *Spawner) command(job messages.Job, found located, port int) process.Command {
-	number := strconv.Itoa(port)
-	env := make([]string, 0, len(s.env)+4)
-	env = append(append(env, s.env...),
-		envWorkerID+"="+job.WorkerID, envJobID+"="+job.JobID, envHiveID+"="+s.cfg.HiveID, envPort+"="+number)
-	return process.Command{
-		Path:    found.path,
-		Args:    []string{"--worker-id", job.WorkerID, "--model", job.Model, "--device", job.Device, "--port", number, "--queen-url", s.queenOf(job)},
-		Env:     env,
-		Dir:     s.cfg.WorkDir,
-		LogPath: s.logPath(job),
+// command returns the process that serves the job, with the arguments and the environment that its manifest or the worker
+// contract says, and the terms on which it runs.
+func (s *Spawner) command(ctx context.Context, job messages.Job, found located, port string) (process.Command, *terms, error) {
+	v := values{hive: s, job: job, entry: found.entry, port: port}
+	args, err := v.arguments(ctx)
+	if err != nil {
+		return process.Command{}, nil, err
 	}
+	env, err := v.environment(ctx)
+	if err != nil {
+		return process.Command{}, nil, err
+	}
+	cmd := process.Command{Path: found.path, Args: args, Env: env, Dir: s.cfg.WorkDir, LogPath: s.logPath(job)}
+	if found.program != nil && !found.program.Script {
+		cmd.File = found.program.File
+	}
+	return cmd, termsOf(found.entry.Manifest, args), nil
 }
 
 // queenOf returns where the job's worker sends its heartbeats.
@@ -129,7 +132,7 @@ func (r *running) ended() bool {
 
 // start writes down what is about to be started, starts it, and makes that the worker's record. Nothing of the hive
 // holds the worker's locks when it returns: they are the worker's alone.
-func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, claim *process.Claim, port *process.Port) (*running, error) {
+func (s *Spawner) start(ctx context.Context, what entry, found located, cmd process.Command, claim *process.Claim, port *process.Port) (*running, error) {
 	if ctx.Err() != nil {
 		return nil, draining("the worker was not started")
 	}
@@ -143,6 +146,9 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	p, err := startRetrying(ctx, cmd, claim, port)
 	if err != nil {
 		return nil, spawnFailed(cmd, err)
+	}
+	if err := s.checkStarted(p, found, cmd); err != nil {
+		return nil, err
 	}
 	rec := record{entry: what}
 	rec.started(p.Started)
@@ -160,6 +166,27 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 		s.cfg.Logger.Error("worker runs without a record", "job", rec.Job.JobID, "worker", rec.Job.WorkerID, "pid", p.PID, "err", err)
 	}
 	return run, nil
+}
+
+// checkStarted kills what was started if it may be something else than what was verified: where the start went by the path,
+// as that of a script always does, another file may have been put there in between.
+func (s *Spawner) checkStarted(p *process.Process, found located, cmd process.Command) error {
+	if found.program == nil || cmd.File != nil && process.ExecutesFiles {
+		return nil
+	}
+	err := found.program.Replaced()
+	if err == nil {
+		return nil
+	}
+	p.Kill()
+	s.watcher.Watch(p, func(process.Exit) {})
+	select {
+	case <-p.Done():
+	case <-s.quit:
+	}
+	e := messages.Errorf(messages.BinaryInvalid, "%w", err)
+	e.Retryable, e.Command = true, redacted(cmd)
+	return e
 }
 
 // startRetrying starts the command, and again after 1, 2 and 4 ms where the cause passes by itself: a binary that was
@@ -180,7 +207,7 @@ func spawnFailed(cmd process.Command, err error) error {
 	}
 	var e *messages.Error
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
-		e = messages.Errorf(messages.SpawnFailed, "the worker's log or input cannot be opened: %w", file)
+		e = messages.Errorf(messages.SpawnFailed, "the worker's log, input or program cannot be opened: %w", file)
 	} else {
 		e = messages.Errorf(messages.SpawnFailed, "%w", binary.Explain(cmd.Path, cmd.Dir, err))
 	}

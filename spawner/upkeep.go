@@ -1,9 +1,11 @@
 package spawner
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -32,6 +34,35 @@ func (s *Spawner) upkeep() {
 		case <-sweep.C:
 			s.sweep()
 			s.sweepLogs()
+		}
+	}
+}
+
+// warmEvery is how often it is looked whether something new lies in the catalog.
+const warmEvery = 2 * time.Second
+
+// warmCatalog computes the checksums of what lies in the catalog, at once and when something new does, so that the first job
+// that starts a large program does not wait for that. It returns when the spawner is closed.
+func (s *Spawner) warmCatalog() {
+	if s.catalog == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		<-s.quit
+		cancel()
+	})
+	look := time.NewTicker(warmEvery)
+	defer look.Stop()
+	for {
+		s.catalog.Warm(ctx)
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

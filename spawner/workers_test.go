@@ -58,6 +58,9 @@ func play(model, port string) int {
 		fmt.Println("end of env")
 	case "serve":
 		return serve(port, arg)
+	case "server": // knows nothing of the contract: its health is elsewhere, and another signal ends it
+		fmt.Println(strings.Join(append(os.Args, os.Environ()...), "\n"))
+		return server(port)
 	case "burn":
 		for {
 			burned++
@@ -94,6 +97,30 @@ func play(model, port string) int {
 	signal.Notify(stop, syscall.SIGTERM)
 	<-stop
 	return 0
+}
+
+// server is healthy where /status answers 204, says nothing of itself elsewhere, and exits with code 7 on SIGINT.
+func server(port string) int {
+	stop := make(chan os.Signal, 1)
+	signal.Ignore(syscall.SIGTERM)
+	signal.Notify(stop, syscall.SIGINT)
+	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println("end of env")
+	go func() {
+		_ = http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.RequestURI() != "/status?of=all" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			w.WriteHeader(http.StatusNoContent)
+		}))
+	}()
+	<-stop
+	return 7
 }
 
 var burned int

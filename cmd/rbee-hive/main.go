@@ -33,9 +33,9 @@ func rootCommand() *cobra.Command {
 		Long: `rbee-hive is the hive of one machine: it takes the jobs that are addressed to it over NATS, starts a worker for each,
 answers, and tells the story on the way. It keeps nothing: stop it and its workers go on, start it and it finds them again.
 
-Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 130 ended at once by a second signal.`,
+Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 3 not found in the catalog, 130 ended at once by a second signal.`,
 	}
 	build := cli.VersionOf("rbee-hive", version)
-	root.AddCommand(serveCommand(build.Version), doctorCommand(), cli.VersionCommand(build))
+	root.AddCommand(serveCommand(build.Version), doctorCommand(), catalogCommand(), cli.VersionCommand(build))
 	return root
 }

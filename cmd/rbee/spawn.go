@@ -32,6 +32,8 @@ type spawnFlags struct {
 	ready   bool
 	timeout time.Duration // 0: by default
 	quiet   bool
+	dryRun  bool
+	asked   string // the job id that was given
 	output  *cli.Output
 
 	queue, detach bool
@@ -57,6 +59,7 @@ same --job-id is safe: the same job never starts a second worker.`,
 		Example: `  rbee spawn --model meta-llama/Llama-3-8b
   rbee spawn --hive gpu-1 --model meta-llama/Llama-3-8b --device cuda:0 --wait
   rbee spawn --model tiny --port 9001 -o json | jq .pid
+  rbee spawn --hive gpu-1 --model tiny --worker llama-server --dry-run
   rbee spawn --hive gpu-1 --model tiny --queue --detach`,
 		Args: cobra.NoArgs,
 	}
@@ -73,6 +76,9 @@ same --job-id is safe: the same job never starts a second worker.`,
 		fs.BoolVar(&f.ready, "wait", false, "wait until the worker serves, not only until its process runs")
 		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default 30s, with --wait 10m; with --queue until it comes)")
 		fs.BoolVarP(&f.quiet, "quiet", "q", false, "show no narration")
+	})
+	cli.Section(cmd, "Dry run", func(fs *pflag.FlagSet) {
+		fs.BoolVar(&f.dryRun, "dry-run", false, "print what the hive would start, and why, and start nothing")
 	})
 	cli.Section(cmd, "Queue", func(fs *pflag.FlagSet) {
 		fs.BoolVar(&f.queue, "queue", false, "put the job into the work queue, where it waits for its hive")
@@ -99,6 +105,9 @@ func (f *spawnFlags) run(cmd *cobra.Command) error {
 	hive, err := f.chooseHive(cmd.Context(), client, subjects)
 	if err != nil {
 		return err
+	}
+	if f.dryRun {
+		return f.plan(cmd, client, hive)
 	}
 	var narrate func(messages.Event)
 	if !f.quiet {
@@ -128,7 +137,10 @@ func (f *spawnFlags) complete(now time.Time) error {
 	case f.timeout < 0:
 		return cli.Usagef("--timeout: is %s; use more than 0", f.timeout)
 	}
-	f.job.Operation = messages.WorkerSpawn
+	if f.dryRun && (f.queue || f.ready) {
+		return cli.Usagef("--dry-run starts nothing: leave out --queue and --wait")
+	}
+	f.job.Operation, f.asked = messages.WorkerSpawn, f.job.JobID
 	f.job.JobID = cmp.Or(f.job.JobID, messages.NewJobID())
 	f.wait = f.timeout
 	if f.ready {

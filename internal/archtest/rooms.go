@@ -34,8 +34,8 @@ func Rooms() map[string][]string {
 		"consumer": {"std", "messages", natsGo},
 		"queen":    {"std", "messages", natsGo},
 
-		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "spawner/logs", "spawner/process", "messages", "internal/cli", "internal/doctor", "internal/natsconn", cobra, pflag, systemd, sys},
-		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", cobra, pflag},
+		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/catalog", "spawner/devtree", "spawner/logs", "spawner/process", "messages", "internal/cli", "internal/doctor", "internal/natsconn", "internal/show", cobra, pflag, systemd, sys},
+		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", "internal/show", cobra, pflag},
 		"cmd/llm-worker": {"std"},
 
 		"internal/cli":      {"std", cobra, pflag, tint, term},
@@ -48,6 +48,7 @@ func Rooms() map[string][]string {
 		"internal/devstack":   {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
 		"internal/natstest":   {"std", "internal/natsd", natsGo},
 		"internal/netfault":   {"std"},
+		"internal/show":       {"std", "messages", "internal/cli"},
 		"internal/proctest":   {"std", testify},
 		"internal/archtest":   {"std"},
 		"internal/tinyworker": {"std"},

@@ -6,6 +6,7 @@
 package binary
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -45,6 +46,27 @@ func check(path string, forbidden fs.FileMode) error {
 	return nil
 }
 
+// Open is [Check] for a file that is to be started: it returns the file that was checked, open for reading, and what the
+// descriptor said of it. Whoever starts what the descriptor names starts what was checked, whatever has been put in its
+// place since. The caller closes the file.
+func Open(path string) (*Program, error) {
+	file, p, e := open(path, "", forOthers)
+	if e != nil {
+		return nil, e
+	}
+	return &Program{File: file, Info: p.info, Script: bytes.HasPrefix(p.header, []byte("#!"))}, nil
+}
+
+// Program is a file that was found fit to be started.
+type Program struct {
+	// File is the file, open for reading.
+	File *os.File
+	// Info is what the descriptor said of the file when it was checked.
+	Info fs.FileInfo
+	// Script says that it is started by the interpreter that its first line names, which reads it by its path.
+	Script bool
+}
+
 // CheckPrivate returns nil when nobody but the owner may write the file or directory at path, whose mode is given; else an
 // [*Error] with the cause [Writable]. On Windows, whose modes do not tell, it always returns nil.
 func CheckPrivate(path string, mode fs.FileMode) error {
@@ -57,30 +79,63 @@ func CheckPrivate(path string, mode fs.FileMode) error {
 // inspect is Check; dir is where a script's relative interpreter is looked for, none when it is empty; a file
 // with a forbidden bit in its mode is refused, which the kernel would not do.
 func inspect(path, dir string, forbidden fs.FileMode) *Error {
+	file, _, e := open(path, dir, forbidden)
+	if file != nil {
+		_ = file.Close()
+	}
+	return e
+}
+
+// open returns the file at path once it has passed the checks of [inspect], all but the first of which ask the descriptor.
+func open(path, dir string, forbidden fs.FileMode) (*os.File, program, *Error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return unreachable(path, err)
+		return nil, program{}, unreachable(path, err)
 	}
-	if e := checkType(path, info.Mode()); e != nil {
-		return e
+	if e := checkMode(path, info.Mode(), forbidden); e != nil {
+		return nil, program{}, e
 	}
-	if e := checkExecutable(path, info.Mode()); e != nil {
-		return e
-	}
-	if writable(info.Mode(), forbidden) {
-		return notPrivate(path, info.Mode())
-	}
-	file, err := os.Open(path)
+	file, err := os.Open(path) // it is regular, or was a moment ago
 	if err != nil {
-		return unreadable(path, err)
+		return nil, program{}, unreadable(path, err)
 	}
-	defer file.Close()
+	p, e := examine(path, dir, file, forbidden)
+	if e != nil {
+		_ = file.Close()
+		return nil, program{}, e
+	}
+	return file, p, nil
+}
+
+// examine looks at an open file.
+func examine(path, dir string, file *os.File, forbidden fs.FileMode) (program, *Error) {
+	info, err := file.Stat()
+	if err != nil {
+		return program{}, unreadable(path, err)
+	}
+	if e := checkMode(path, info.Mode(), forbidden); e != nil {
+		return program{}, e
+	}
 	header := make([]byte, headerSize)
 	n, err := file.ReadAt(header, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return unreadable(path, err)
+		return program{}, unreadable(path, err)
 	}
-	return checkFormat(program{path: path, dir: dir, file: file, header: header[:n], size: info.Size()})
+	p := program{path: path, dir: dir, file: file, info: info, header: header[:n], size: info.Size()}
+	return p, checkFormat(p)
+}
+
+func checkMode(path string, mode, forbidden fs.FileMode) *Error {
+	if e := checkType(path, mode); e != nil {
+		return e
+	}
+	if e := checkExecutable(path, mode); e != nil {
+		return e
+	}
+	if writable(mode, forbidden) {
+		return notPrivate(path, mode)
+	}
+	return nil
 }
 
 func checkType(path string, mode fs.FileMode) *Error {

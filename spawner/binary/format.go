@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 	"slices"
@@ -15,6 +16,7 @@ type program struct {
 	path   string
 	dir    string // Where a relative interpreter is looked for; empty: nowhere.
 	file   *os.File
+	info   fs.FileInfo
 	header []byte // What the file begins with, at most headerSize.
 	size   int64
 }

@@ -45,6 +45,9 @@ func TestFindChooses(t *testing.T) {
 		"a prerelease like a platform":      {[]string{cpu + "-v1.0.0-linux-PLATFORM"}, "1.0.0-linux", cpu + "-v1.0.0-linux-PLATFORM"},
 		"a prerelease like a version":       {[]string{cpu + "-v1.0.0-v2-PLATFORM"}, "1.0.0-v2", cpu + "-v1.0.0-v2-PLATFORM"},
 		"a name that goes on as a version":  {[]string{cpu + "-v2-v1.0.0-PLATFORM"}, "", ""},
+		"builds, by number":                 {[]string{cpu + "-vb999-PLATFORM", cpu + "-vb6795-PLATFORM-ARCH", cpu + "-vb6795-PLATFORM"}, "", cpu + "-vb6795-PLATFORM-ARCH"},
+		"a build asked for":                 {[]string{cpu + "-vb999-PLATFORM", cpu + "-vb6795-PLATFORM"}, "b999", cpu + "-vb999-PLATFORM"},
+		"a version before a build":          {[]string{cpu + "-v0.0.1-PLATFORM", cpu + "-vb6795-PLATFORM"}, "", cpu + "-v0.0.1-PLATFORM"},
 		"what a crashed installation left":  {[]string{".install-123", "." + cpu + "-v1.0.0-PLATFORM"}, "", ""},
 		"no version that is not a full one": {[]string{cpu + "-v1-PLATFORM", cpu + "-v1.2-PLATFORM", cpu + "-v01.2.3-PLATFORM"}, "", ""},
 	}
@@ -167,6 +170,7 @@ func TestFindSeesEveryChange(t *testing.T) {
 	dir := newCatalog(t)
 	old := addEntry(t, dir, here(cpu+"-v1.0.0-PLATFORM"), cpu)
 	installed := catalog.Open(dir)
+	installed.SetClock(func() time.Time { return changedAt(t, dir) })
 	requireVersion(t, installed, "1.0.0")
 	require.False(t, installed.Keeps(), "a directory that has just changed may change again unnoticed")
 
@@ -214,7 +218,7 @@ func TestModificationTimeSetBack(t *testing.T) {
 }
 
 func BenchmarkFind(b *testing.B) {
-	for name, clock := range map[string]time.Duration{"kept": time.Hour, "just changed": 0} {
+	for name, clock := range map[string]time.Duration{"kept": time.Hour, "just changed": -time.Hour} {
 		b.Run(name, func(b *testing.B) {
 			dir := newCatalog(b)
 			for _, worker := range []string{cpu, cuda, "llama-server"} {
@@ -231,6 +235,14 @@ func BenchmarkFind(b *testing.B) {
 			}
 		})
 	}
+}
+
+// changedAt returns when a directory was changed last.
+func changedAt(t *testing.T, dir string) time.Time {
+	t.Helper()
+	info, err := os.Stat(dir)
+	require.NoError(t, err)
+	return info.ModTime()
 }
 
 func requireVersion(t *testing.T, installed *catalog.Catalog, version string) {

@@ -15,7 +15,8 @@ var ErrExists = errors.New("already installed: remove it first or install anothe
 // NotFoundError is the error of [Catalog.Find] when the catalog has no sound entry to choose.
 type NotFoundError struct {
 	Name      string
-	Version   string   // As asked for; empty: any but a prerelease.
+	Version   string   // As asked for or pinned; empty: any but a prerelease.
+	Pinned    bool     // The version is the one that is pinned.
 	Tried     []string // The paths that were looked for, with * for the version when none was asked for.
 	Installed []string // The versions for this platform that were not asked for, from the highest down.
 	Broken    []Broken // The entries that would have been chosen; empty when nothing of the kind is installed.
@@ -28,6 +29,9 @@ func (e *NotFoundError) Error() string {
 		what += " " + e.Version
 	}
 	text := fmt.Sprintf("worker %q is not installed: tried %s", what, strings.Join(e.Tried, ", "))
+	if e.Pinned {
+		text = fmt.Sprintf("worker %q is pinned in %s and not installed: tried %s", what, pinsName, strings.Join(e.Tried, ", "))
+	}
 	if len(e.Broken) > 0 {
 		text = fmt.Sprintf("worker %q is installed, but cannot be started: %v", what, e.Broken[0].Err)
 		if others := len(e.Broken) - 1; others > 0 {
@@ -40,11 +44,14 @@ func (e *NotFoundError) Error() string {
 			text += " (ask for a prerelease by its version)"
 		}
 	}
+	if e.Pinned {
+		text += "; install it, or unpin the worker"
+	}
 	return text
 }
 
-func (c *Catalog) notFound(name, version string, candidates []candidate, broken []Broken) error {
-	e := &NotFoundError{Name: name, Version: version, Broken: broken}
+func (c *Catalog) notFound(name, version string, pinned bool, candidates []candidate, broken []Broken) error {
+	e := &NotFoundError{Name: name, Version: version, Pinned: pinned, Broken: broken}
 	pattern := version
 	if pattern == "" {
 		pattern = "*"

@@ -1,41 +1,77 @@
 package catalog
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strings"
+	"time"
 
 	"github.com/rbee-keeper/hive/spawner/binary"
 )
 
 // names are the names that a worker can be installed under: each is one part of a path.
-var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// Install copies the program at from into the catalog, as the worker called name in a version for this platform, and
-// returns the entry. Either the whole entry appears, on disk for good, or none does: it is made under a hidden name in the
-// catalog, which is created if need be, and renamed.
-//
-// The error wraps [ErrExists] when the version is installed, and a [*binary.Error] when the program cannot be started here
-// (its mode does not matter, the copy's is 0755). A name or version that no entry can have is refused.
+var errName = errors.New("want a name of 1 to 64 letters, digits, dots, dashes and underscores that begins with one of the first two")
+
+// Addition is a worker to be installed.
+type Addition struct {
+	// From is what is copied: a program, a directory that holds one (and whatever it needs, and a manifest if there is one),
+	// or a manifest alone, whose program was installed elsewhere.
+	From string
+	// Name and Version are what it is installed as; empty means what its manifest says.
+	Name, Version string
+	// AnyArch installs it for every architecture of this system: a script.
+	AnyArch bool
+}
+
+// Names of what is being installed or removed: an entry appears and goes by one rename.
+const (
+	installing = ".install-"
+	removing   = ".remove-"
+)
+
+// Install is [Catalog.Add] for a program alone, for this architecture.
 func (c *Catalog) Install(name, version, from string) (Entry, error) {
-	entry, err := c.install(name, version, from)
+	err := checkSource(from)
+	if _, refused := plan(Addition{Name: name, Version: version}); refused != nil {
+		err = refused
+	}
 	if err != nil {
 		return Entry{}, fmt.Errorf("install %q version %q: %w", name, version, err)
+	}
+	return c.Add(context.Background(), Addition{Name: name, Version: version, From: from})
+}
+
+// Add copies a worker into the catalog and returns its entry. Either the whole entry appears, on disk for good, or none
+// does: it is made under a hidden name in the catalog, which is created if need be, and renamed. The checksum of a program
+// in it is written into its manifest, which is made if there is none.
+//
+// The error wraps [ErrExists] when the version is installed, and a [*binary.Error] when the program cannot be started here
+// (its mode does not matter where From is a program: the copy's is 0755). A name or version that no entry can have is
+// refused, and so is a manifest with a mistake in it, by a [*SyntaxError].
+func (c *Catalog) Add(ctx context.Context, what Addition) (Entry, error) {
+	entry, err := c.add(ctx, &what)
+	if err != nil {
+		return Entry{}, fmt.Errorf("install %q version %q: %w", what.Name, what.Version, err)
 	}
 	return entry, nil
 }
 
-func (c *Catalog) install(name, version, from string) (Entry, error) {
-	target, err := plan(name, version)
+func (c *Catalog) add(ctx context.Context, what *Addition) (Entry, error) {
+	manifest, err := sourceManifest(what)
 	if err != nil {
 		return Entry{}, err
 	}
-	if err := checkSource(from); err != nil {
+	target, err := plan(*what)
+	if err != nil {
 		return Entry{}, err
 	}
 	if err := os.MkdirAll(c.dir, 0o755); err != nil {
@@ -44,35 +80,65 @@ func (c *Catalog) install(name, version, from string) (Entry, error) {
 	if err := c.checkFree(target); err != nil {
 		return Entry{}, err
 	}
-	temporary, err := os.MkdirTemp(c.dir, ".install-*")
+	c.sweep()
+	temporary, err := os.MkdirTemp(c.dir, installing+"*")
 	if err != nil {
 		return Entry{}, err
 	}
 	defer os.RemoveAll(temporary) // After the rename, there is none of that name.
-	if err := fill(temporary, fileName(name), from); err != nil {
-		return Entry{}, err
+	if err := c.fill(ctx, temporary, target, what.From, manifest); err != nil {
+		return Entry{}, named(err, temporary, what.From)
 	}
-	if err := os.Rename(temporary, filepath.Join(c.dir, target.dir)); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return Entry{}, ErrExists // Somebody else was faster.
+	return c.appear(temporary, target)
+}
+
+// sourceManifest returns the manifest of what is to be installed, and fills in the name and version that it says. It is
+// empty if there is none.
+func sourceManifest(what *Addition) (*Manifest, error) {
+	path, manifest := what.From, new(Manifest)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, binary.Check(path)
+	}
+	if info.IsDir() {
+		path = filepath.Join(path, ManifestName)
+	}
+	if filepath.Base(path) == ManifestName {
+		manifest, err = ReadManifest(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			manifest, err = new(Manifest), nil
 		}
-		return Entry{}, err
+		if err != nil {
+			return nil, err
+		}
 	}
-	if err := syncDir(c.dir); err != nil {
-		return Entry{}, err
+	for _, field := range []struct {
+		name           string
+		asked, written *string
+	}{{"name", &what.Name, &manifest.Name}, {"version", &what.Version, &manifest.Version}} {
+		if *field.asked == "" {
+			*field.asked = *field.written
+		}
+		if *field.written != "" && *field.written != *field.asked {
+			return nil, fmt.Errorf("%s: %s: is %s; leave the field out to install it as %s", path, field.name, *field.written, *field.asked)
+		}
+		*field.written = *field.asked
 	}
-	return c.load(target)
+	return manifest, nil
 }
 
 // plan returns the candidate that the entry's directory is to be read as.
-func plan(name, version string) (candidate, error) {
-	dir := fmt.Sprintf("%s-v%s-%s-%s", name, version, runtime.GOOS, runtime.GOARCH)
+func plan(what Addition) (candidate, error) {
+	dir := fmt.Sprintf("%s-v%s-%s", what.Name, what.Version, runtime.GOOS)
+	if !what.AnyArch {
+		dir += "-" + runtime.GOARCH
+	}
 	found, ours := parse(dir)
 	switch {
-	case !names.MatchString(name):
-		return found, errors.New("want a name of letters, digits, dots, dashes and underscores that begins with one of the first two")
-	case !ours || found.version == nil || found.version.String() != version || found.name != name:
-		return found, errors.New("want a semantic version such as 1.2.3")
+	case !names.MatchString(what.Name):
+		return found, errName
+	case !ours || found.version == nil || found.version.String() != what.Version || found.name != what.Name:
+		return found, errVersion
 	}
 	return found, nil
 }
@@ -100,51 +166,126 @@ func (c *Catalog) checkFree(target candidate) error {
 	return nil
 }
 
-// fill makes the whole content of an entry in dir.
-func fill(dir, name, from string) error {
-	path := filepath.Join(dir, name)
-	if err := copyFile(path, from); err != nil {
+// fill makes the whole content of an entry in dir, and checks it as it will be checked when it is in its place.
+func (c *Catalog) fill(ctx context.Context, dir string, target candidate, from string, manifest *Manifest) error {
+	if err := copyInto(ctx, dir, from, fileName(target.name)); err != nil {
 		return err
 	}
-	if err := binary.Check(path); err != nil {
-		if e, ok := errors.AsType[*binary.Error](err); ok {
-			e.Path = from // The copy is gone when this is read.
+	entry := Entry{Dir: dir, Binary: filepath.Join(dir, fileName(target.name))}
+	if manifest.Binary != "" {
+		entry.Binary = within(dir, manifest.Binary)
+	}
+	if !filepath.IsAbs(manifest.Binary) { // another program's updates are not this catalog's business
+		if err := binary.Check(entry.Binary); err != nil {
+			if errors.Is(err, binary.Missing) && manifest.Binary == "" {
+				return fmt.Errorf("%w; or name the program in its %s, as binary", err, ManifestName)
+			}
+			return err
 		}
+		sum, err := sumOf(ctx, entry.Binary)
+		if err != nil {
+			return err
+		}
+		if manifest.SHA256 != "" && manifest.SHA256 != sum {
+			return &ChecksumError{Path: entry.Binary, Want: manifest.SHA256, Got: sum}
+		}
+		manifest.SHA256 = sum
+	}
+	data, err := json.MarshalIndent(manifest, "", "  ")
+	if err == nil {
+		err = writeWhole(filepath.Join(dir, ManifestName), append(data, '\n'))
+	}
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
 		return err
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	target.dir = filepath.Base(dir)
+	_, err = c.load(target)
+	return err
 }
 
-// copyFile copies a file and returns when the copy is on disk.
-func copyFile(path, from string) error {
-	source, err := os.Open(from)
+func sumOf(ctx context.Context, path string) (string, error) {
+	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer source.Close()
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(file, source)
-	err = errors.Join(err, file.Chmod(0o755), file.Sync(), file.Close())
-	if err != nil {
-		return fmt.Errorf("copy %q: %w", from, err)
-	}
-	return nil
+	defer file.Close()
+	return digest(ctx, file)
 }
 
-// syncDir returns when the names in a directory are on disk. Windows has no such call.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	dir, err := os.Open(path)
+// appear gives an entry its name.
+func (c *Catalog) appear(temporary string, target candidate) (Entry, error) {
+	unlock, err := lockDir(c.dir)
 	if err != nil {
-		return err
+		return Entry{}, err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	defer unlock()
+	if err := c.checkFree(target); err != nil { // somebody else was faster
+		return Entry{}, err
+	}
+	if err := os.Rename(temporary, filepath.Join(c.dir, target.dir)); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return Entry{}, ErrExists
+		}
+		return Entry{}, err
+	}
+	if err := syncDir(c.dir); err != nil {
+		return Entry{}, err
+	}
+	return c.load(target)
 }
+
+// abandoned is how old what a crashed installation left must be before it is taken for that.
+const abandoned = 24 * time.Hour
+
+// sweep removes what installations and removals left that crashed.
+func (c *Catalog) sweep() {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), installing) && !strings.HasPrefix(entry.Name(), removing) {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && c.now().Sub(info.ModTime()) > abandoned {
+			_ = os.RemoveAll(filepath.Join(c.dir, entry.Name())) // tried again by the next
+		}
+	}
+}
+
+// named returns err with the path that the user gave where it names the copy, which is gone when it is read.
+func named(err error, temporary, from string) error {
+	if e, ok := errors.AsType[*binary.Error](err); ok {
+		e.Path = renamed(e.Path, temporary, from)
+	}
+	if text := err.Error(); strings.Contains(text, temporary) {
+		return &renamedError{text: strings.ReplaceAll(text, temporary, from), err: err}
+	}
+	return err
+}
+
+func renamed(path, temporary, from string) string {
+	info, err := os.Stat(from)
+	if inside, cut := strings.CutPrefix(path, temporary); cut && err == nil {
+		if info.IsDir() {
+			return from + inside
+		}
+		return from
+	}
+	return path
+}
+
+// renamedError is an error in other words.
+type renamedError struct {
+	text string
+	err  error
+}
+
+func (e *renamedError) Error() string { return e.text }
+func (e *renamedError) Unwrap() error { return e.err }

@@ -1,6 +1,8 @@
 package catalog_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
@@ -26,6 +28,7 @@ func TestInstall(t *testing.T) {
 	require.Equal(t, catalog.Entry{
 		Name: cpu, Version: "1.2.3-rc.1+build", OS: runtime.GOOS, Arch: runtime.GOARCH,
 		Dir: want, Binary: filepath.Join(want, exe(cpu)),
+		Manifest: &catalog.Manifest{Name: cpu, Version: "1.2.3-rc.1+build", SHA256: checksum(program(t))},
 	}, entry)
 	found, broken, err := installed.Find(cpu, "1.2.3-rc.1+build")
 	require.NoError(t, err)
@@ -121,6 +124,11 @@ func TestInstallByManyAtOnce(t *testing.T) {
 	}
 	require.Equal(t, 1, done, "%v", errors.Join(results...))
 	requireNames(t, dir, here(cpu+"-v1.0.0-PLATFORM-ARCH"))
+}
+
+func checksum(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 func source(t *testing.T, content []byte, mode os.FileMode) string {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +13,13 @@ import (
 	"github.com/rbee-keeper/hive/spawner/binary"
 )
 
-// settled is how long a directory must have been left alone before a listing of it is kept. Until then, a change might
-// bear the same time as the one before it: the clocks of file systems tick every few milliseconds, on some every two
-// seconds.
-const settled = 3 * time.Second
+// How long a file or a directory must have been left alone before what was read of it is kept. Until then, a change might
+// bear the same time as the one before it. The clocks of file systems that write down parts of a second tick a hundred times
+// a second or more often, and lag a little on a busy machine; those of the others tick every two seconds at worst.
+const (
+	settled       = 200 * time.Millisecond
+	settledCoarse = 3 * time.Second
+)
 
 // listing is what the names in the catalog's directory say. It is not changed once it is made.
 type listing struct {
@@ -51,7 +55,7 @@ func (c *Catalog) read() (*listing, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("read catalog: %q is not a directory", c.dir)
 	}
-	if err := binary.CheckPrivate(c.dir, info.Mode()); err != nil {
+	if err := cmp.Or(binary.CheckPrivate(c.dir, info.Mode()), binary.CheckOwner(c.dir, info, c.user)); err != nil {
 		return nil, fmt.Errorf("read catalog: %w", err)
 	}
 	current := stampOf(info)
@@ -94,14 +98,24 @@ func readNames(path string) (*listing, error) {
 	return all, nil
 }
 
-// stamp identifies a directory and the last change of it. The zero stamp identifies none: nothing is kept under it.
+// stamp identifies a file or a directory and the last change of it. The zero stamp identifies none: nothing is kept under it.
 type stamp struct {
 	device, inode uint64
+	size          int64
 	modified      int64 // Nanoseconds; anyone can set it to what it was.
 	changed       int64 // Nanoseconds; the kernel alone sets it.
 }
 
-// isSettled reports whether no later change of the directory can bear this stamp.
+// isSettled reports whether no later change can bear this stamp.
 func (s stamp) isSettled(now time.Time) bool {
-	return s != stamp{} && now.UnixNano()-max(s.modified, s.changed) > int64(settled)
+	return s != stamp{} && s.unsettled(now) <= 0
+}
+
+// unsettled returns how long it takes until a change must bear another stamp; 0 or less is no time at all.
+func (s stamp) unsettled(now time.Time) time.Duration {
+	least := settled
+	if s.changed%int64(time.Second) == 0 {
+		least = settledCoarse
+	}
+	return least - time.Duration(now.UnixNano()-s.changed)
 }

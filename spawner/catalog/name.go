@@ -2,18 +2,17 @@ package catalog
 
 import (
 	"cmp"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-
-	"github.com/Masterminds/semver/v3"
 )
 
 // candidate is what the name of a directory says about the entry in it.
 type candidate struct {
 	dir     string // The name itself.
 	name    string
-	version *semver.Version
+	version *release
 	os      string
 	arch    string // Empty: any.
 }
@@ -21,7 +20,7 @@ type candidate struct {
 // isWanted reports whether a look-up of version may choose c.
 func (c candidate) isWanted(version string) bool {
 	if version == "" {
-		return c.version.Prerelease() == ""
+		return !c.version.prerelease()
 	}
 	return c.version.String() == version
 }
@@ -31,9 +30,8 @@ func (c candidate) isWanted(version string) bool {
 func compare(a, b candidate) int {
 	return cmp.Or(
 		strings.Compare(a.name, b.name),
-		b.version.Compare(a.version),
-		strings.Compare(b.version.Metadata(), a.version.Metadata()), // Without a meaning, but an order.
-		strings.Compare(b.arch, a.arch),                             // This architecture before none.
+		compareReleases(b.version, a.version),
+		strings.Compare(b.arch, a.arch), // This architecture before none.
 		strings.Compare(a.dir, b.dir),
 	)
 }
@@ -41,8 +39,8 @@ func compare(a, b candidate) int {
 // parse reads the name of a directory, <binary>-v<version>-<os>[-<arch>]. Ours is whether it is one for this platform; when
 // it is, the version is nil if the rest of the name cannot be read.
 //
-// A binary's name may hold "-v" and a prerelease may hold "-", so the name is cut at the last -v<digit> that leaves a
-// semantic version behind it.
+// A binary's name may hold "-v" and a prerelease may hold "-", so the name is cut at the last -v that leaves a semantic
+// version behind it or, where none does, at the last that leaves the name of a build.
 func parse(dir string) (found candidate, ours bool) {
 	if strings.HasPrefix(dir, ".") {
 		return found, false
@@ -52,17 +50,37 @@ func parse(dir string) (found candidate, ours bool) {
 		return found, false
 	}
 	found = candidate{dir: dir, os: system, arch: arch}
+	var build candidate
 	for end := len(rest); ; {
 		at := strings.LastIndex(rest[:end], "-v")
 		if at <= 0 {
-			return found, strings.Contains(rest, "-v")
+			break
 		}
-		if version, err := semver.StrictNewVersion(rest[at+len("-v"):]); err == nil {
-			found.name, found.version = rest[:at], version
-			return found, true
+		if version, err := parseRelease(rest[at+len("-v"):]); err == nil {
+			cut := candidate{dir: dir, name: rest[:at], version: version, os: system, arch: arch}
+			if version.semver != nil {
+				return cut, true
+			}
+			if build.version == nil {
+				build = cut
+			}
 		}
 		end = at
 	}
+	if build.version != nil {
+		return build, true
+	}
+	return found, strings.Contains(rest, "-v")
+}
+
+// ParseDir reads the name and the version of a worker from the path of an entry's directory, and reports false if they
+// cannot be read or the entry is for another platform.
+func ParseDir(path string) (name, version string, ok bool) {
+	found, ours := parse(filepath.Base(path))
+	if !ours || found.version == nil {
+		return "", "", false
+	}
+	return found.name, found.version.String(), true
 }
 
 // cutPlatform cuts the platform off the name of a directory and returns it as Go names it; system is empty when the name

@@ -7,7 +7,7 @@ import (
 
 func stampOf(info fs.FileInfo) stamp {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
-		return stamp{device: s.Dev, inode: s.Ino, modified: s.Mtim.Nano(), changed: s.Ctim.Nano()}
+		return stamp{device: s.Dev, inode: s.Ino, modified: s.Mtim.Nano(), changed: s.Ctim.Nano(), size: s.Size}
 	}
 	return stamp{}
 }

@@ -5,6 +5,7 @@ package process
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -15,8 +16,11 @@ import (
 
 // Command is a process to start.
 type Command struct {
-	// Path is the absolute path of the file to execute.
+	// Path is the absolute path of the file to execute, and the first entry of the argument vector.
 	Path string
+	// File is that file, open: where [ExecutesFiles] holds it is executed even if another lies at the path by then. Nil
+	// means what lies at the path. It must be no script: its interpreter could not open it.
+	File *os.File
 	// Args is the argument vector behind the path.
 	Args []string
 	// Env is the whole environment, as NAME=value. Nothing is added to it: an empty one stays empty.
@@ -49,11 +53,17 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: errors.New("it is no regular file")}
 	}
+	files := []uintptr{uintptr(null), uintptr(log), uintptr(log), uintptr(claim.lock), uintptr(port.lock)}
+	path, executed, err := claim.run.executable(cmd, files)
+	if err != nil {
+		return nil, err
+	}
+	defer executed()
 	p := &Process{LogStart: stat.Size, Started: Started{At: time.Now().UTC()}, child: true, done: make(chan struct{})}
-	err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
+	err = p.forkExec(path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
 		Dir:   cmd.Dir,
 		Env:   append(make([]string, 0, len(cmd.Env)), cmd.Env...), // nil would mean this process's own
-		Files: []uintptr{uintptr(null), uintptr(log), uintptr(log), uintptr(claim.lock), uintptr(port.lock)},
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
@@ -98,6 +108,12 @@ type Process struct {
 	done   chan struct{}
 	exit   Exit
 }
+
+// Signal returns the signal with a name like "SIGTERM"; 0 if there is none.
+func Signal(name string) syscall.Signal { return unix.SignalNum(name) }
+
+// Kill kills the process, which must be a child of this one that nobody watches yet, and what it may have started.
+func (p *Process) Kill() { _ = unix.Kill(-p.PID, unix.SIGKILL) }
 
 // Done is closed when a [Watcher] has seen the process end.
 func (p *Process) Done() <-chan struct{} { return p.done }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // errUnsupported is what a start answers on this system: it has neither inherited locks nor sessions.
@@ -47,11 +48,15 @@ func (c *Claim) Abandon() {}
 // Command is a process to start.
 type Command struct {
 	Path    string
+	File    *os.File
 	Args    []string
 	Env     []string
 	Dir     string
 	LogPath string
 }
+
+// ExecutesFiles says that nothing is executed.
+const ExecutesFiles = false
 
 // Start returns errors.ErrUnsupported.
 func Start(Command, *Claim, *Port) (*Process, error) { return nil, errUnsupported }
@@ -61,6 +66,12 @@ type Process struct {
 	Started
 	LogStart int64
 }
+
+// Signal returns 0.
+func Signal(string) syscall.Signal { return 0 }
+
+// Kill does nothing.
+func (p *Process) Kill() {}
 
 // Find returns [ErrGone].
 func Find(Identity) (*Process, error) { return nil, ErrGone }

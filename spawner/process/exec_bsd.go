@@ -1,0 +1,11 @@
+//go:build unix && !linux
+
+package process
+
+// ExecutesFiles says that [Start] executes what lies at the path of a command: this system has no way to execute an open
+// file.
+const ExecutesFiles = false
+
+func (d *RunDir) executable(cmd Command, _ []uintptr) (path string, done func(), err error) {
+	return cmd.Path, func() {}, nil
+}
