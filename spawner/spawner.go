@@ -21,6 +21,7 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/catalog"
+	"github.com/rbee-keeper/hive/spawner/devtree"
 	"github.com/rbee-keeper/hive/spawner/logs"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -44,6 +45,8 @@ type Config struct {
 	CatalogDir string
 	// DevRoot is the root of the Cargo workspace whose target directory is searched behind the catalog; empty means none.
 	DevRoot string
+	// Rebuild says how development builds are kept up to date; the zero value keeps none.
+	Rebuild Rebuild
 	// WorkDir is the working directory of the workers; empty means "/".
 	WorkDir string
 	// QueenURL is where workers send their heartbeats; empty means [DefaultQueenURL].
@@ -89,6 +92,7 @@ type Spawner struct {
 	catalog *catalog.Catalog
 	env     []string
 	watcher *process.Watcher
+	updater *devtree.Updater // of development builds; nil if they are not kept up to date
 	records records
 	looks   sync.Pool // of *machine
 	deletes deletes
@@ -128,6 +132,10 @@ func New(cfg Config) (*Spawner, error) {
 		return nil, err
 	}
 	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, watcher: process.NewWatcher(), quit: make(chan struct{}), ends: make(chan struct{}, endsAtOnce)}
+	if s.updater, err = newUpdater(cfg); err != nil {
+		s.watcher.Close()
+		return nil, err
+	}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
@@ -137,9 +145,12 @@ func New(cfg Config) (*Spawner, error) {
 	return s, nil
 }
 
-// Close ends the watch of the workers and waits for that; the workers go on.
+// Close ends the watch of the workers and the builds at work, and waits for that; the workers go on.
 func (s *Spawner) Close() error {
 	s.closing.Do(func() { close(s.quit) })
+	if s.updater != nil {
+		s.updater.Close()
+	}
 	s.watcher.Close()
 	return nil
 }
@@ -202,8 +213,8 @@ func checkPrivate(dir string) error {
 }
 
 // Spawn starts the worker that job asks for, tells each step to emit, and returns when the process runs and has been
-// watched, or is ready if the job waits for that. It calls waiting once, when the process runs and only time is left to
-// pass. The job must be valid and carry its job, hive and worker ids.
+// watched, or is ready if the job waits for that. It calls waiting when the process runs and only time is left to pass, and
+// before that when it waits for a development build. The job must be valid and carry its job, hive and worker ids.
 //
 // A job that has been run before starts nothing: it gets the same answer again. Every error is a [*messages.Error]. When
 // ctx ends, the process that was started goes on and Spawn answers with what is known of it by then.
@@ -235,6 +246,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 
 	found, skipped, err := s.locate(job, worker)
 	tell.binarySkipped(skipped)
+	found, err = s.upToDate(ctx, job, worker, found, err, tell, waiting)
 	if err != nil {
 		return messages.Result{}, err
 	}
