@@ -23,6 +23,8 @@ type Rebuild struct {
 	Features []string
 	// Timeout bounds one build; 0 means [devtree.DefaultBuildTimeout].
 	Timeout time.Duration
+	// Environ is what the environment of builds is taken from, by a list of names; nil means this process's own.
+	Environ []string
 }
 
 // newUpdater returns what keeps the development builds up to date; nil if nothing does.
@@ -32,6 +34,7 @@ func newUpdater(c Config) (*devtree.Updater, error) {
 	}
 	return devtree.NewUpdater(devtree.Options{
 		Root: c.DevRoot, Sources: c.Rebuild.Sources, Features: c.Rebuild.Features, Timeout: c.Rebuild.Timeout,
+		Environ: c.Rebuild.Environ,
 	})
 }
 

@@ -68,8 +68,14 @@ func (j *job) build(ctx context.Context) error {
 		}
 	}
 	path, _, err := j.find()
-	if err != nil {
-		return j.failure(fmt.Errorf("the build succeeded and left no program that can be started: %s; a build.target in a Cargo config, for one, has it put elsewhere", oneLine(err)))
+	switch {
+	case err == nil:
+	case hasCause(err):
+		return j.failure(fmt.Errorf("the build succeeded and left what cannot be started: %s", oneLine(err)))
+	case j.recipe != nil:
+		return j.failure(fmt.Errorf("the build succeeded and left no %s: correct build or binary in %s", path, filepath.Join(j.dir, recipeFile)))
+	default:
+		return j.failure(fmt.Errorf("the build succeeded and left no %s: a build.target in a Cargo config, for one, has it put elsewhere", path))
 	}
 	j.tell(Step{Kind: Built, Verdict: Verdict{Path: path, Profile: j.profile}, Took: time.Since(began), LogPath: j.logPath()})
 	return nil

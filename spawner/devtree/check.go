@@ -34,7 +34,7 @@ func (s *source) check() (Verdict, error) {
 	switch {
 	case binary.Retryable(missing):
 		return v, missing
-	case errors.Is(missing, fs.ErrNotExist) || missing != nil && !hasCause(missing):
+	case missing != nil && !hasCause(missing):
 		v.Because = "has not been built"
 		return v, nil
 	case missing != nil:
@@ -61,7 +61,7 @@ func (s *source) check() (Verdict, error) {
 // hasCause reports whether err says what is wrong with a program that is there.
 func hasCause(err error) bool {
 	_, ok := errors.AsType[*binary.Error](err)
-	return ok
+	return ok && !errors.Is(err, fs.ErrNotExist)
 }
 
 // compare fills in whether the inputs are those that the program was built from.

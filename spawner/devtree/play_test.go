@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ import (
 // that it is started in.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "cargo" {
-		os.Exit(playCargo(os.Args[1:]))
+		syscall.Exit(playCargo(os.Args[1:])) // os.Exit takes a second under the race detector
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -39,7 +40,8 @@ func playCargo(args []string) int {
 		return 99
 	}
 	defer play.Close()
-	for lines := bufio.NewScanner(play); lines.Scan(); {
+	lines := bufio.NewScanner(play)
+	for lines.Buffer(nil, 1<<20); lines.Scan(); {
 		act, what, _ := strings.Cut(lines.Text(), " ")
 		switch act {
 		case "say":

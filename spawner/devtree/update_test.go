@@ -268,8 +268,9 @@ func TestUpdateThatFails(t *testing.T) {
 		"without a word":   {[]string{"exit 1"}, "failed with exit code 1"},
 		"with other words": {[]string{"say it is", "say all wrong", "exit 2"}, "exit code 2: all wrong"},
 		"and makes nothing": {
-			[]string{"say fine"}, "the build succeeded and left no program that can be started",
+			[]string{"say fine"}, "the build succeeded and left no ",
 		},
+		"and makes no program": {[]string{"make", "write target/debug/" + worker + " text"}, "left what cannot be started"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
