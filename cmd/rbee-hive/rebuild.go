@@ -56,6 +56,18 @@ func (r *rebuild) config() spawner.Rebuild {
 	return spawner.Rebuild{On: r.on, Sources: r.sources, Features: r.features, Timeout: r.timeout}
 }
 
+// workspace returns the directory that must be in a Cargo workspace; empty if none must.
+func (s *settings) workspace() string {
+	root, err := findDevRoot(s.devRoot, s.rebuild.on, slog.New(slog.DiscardHandler))
+	if s.devRoot == "" || err != nil {
+		return s.devRoot
+	}
+	if _, err := devtree.Root(root); err != nil {
+		return ""
+	}
+	return root
+}
+
 // devSources is the flag of directories by worker.
 type devSources map[string]string
 

@@ -78,7 +78,6 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 	cli.Section(cmd, "Workers", func(fs *pflag.FlagSet) {
 		fs.StringVar(&s.catalogDir, "catalog-dir", cacheDir(), "`directory` of installed workers")
 		fs.StringVar(&s.devRoot, "dev-root", "", "`directory` in the Cargo workspace whose target/ is searched behind the catalog (default the working directory)")
-		s.rebuild.addFlags(fs)
 		fs.Var(&s.ports, "port-range", "ports of workers whose job names none")
 		fs.DurationVar(&s.watch, "watch", 100*time.Millisecond, "how long a new process is watched before it counts as spawned; 0 is not at all")
 		fs.DurationVar(&s.stopGrace, "stop-grace", process.DefaultGrace, "how long a worker that is deleted may take to end before it is killed")
@@ -90,6 +89,7 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 		fs.StringVar(&s.workDir, "work-dir", cmp.Or(cli.HomeDir(), "/"), "working `directory` of workers")
 		fs.StringSliceVar(&s.passEnv, "pass-env", nil, "`names`, joined by commas, of variables of the hive that workers get besides the usual ones")
 	})
+	cli.Section(cmd, "Development builds", s.rebuild.addFlags)
 	cli.Section(cmd, "NATS", func(fs *pflag.FlagSet) {
 		s.nats.AddFlags(fs)
 		fs.StringVar(&s.prefix, "subject-prefix", messages.DefaultPrefix, "`words` that every subject begins with, so that fleets can share an account")
