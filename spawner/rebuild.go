@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/device"
 	"github.com/rbee-keeper/hive/spawner/devtree"
 )
@@ -86,6 +87,8 @@ func buildFailed(ctx context.Context, name string, job messages.Job, err error) 
 			job.Deadline.Format(time.RFC3339Nano), name)
 	case errors.Is(err, devtree.ErrClosed) || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
 		return draining("the build of %s was cancelled", name)
+	case binary.Retryable(err): // this process could not look at it now
+		return unexpected("look for the sources of "+name, err)
 	case !errors.As(err, &failed):
 		return messages.Errorf(messages.BuildFailed, "%s was not built: %w", name, err)
 	}

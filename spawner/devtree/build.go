@@ -1,6 +1,7 @@
 package devtree
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -187,12 +188,12 @@ func (j *job) run(ctx context.Context, args []string, dir string) error {
 	//nolint:gosec // The administrator says which directories are built, and those who own them how.
 	cmd := &exec.Cmd{Path: path, Args: args, Dir: dir, Env: env}
 	kept := &tail{}
-	pace := newPace(j.tell)
+	pace := newPace(j.tell, j.logPath())
 	err = run(ctx, cmd, &boundedLog{file: file, left: mostLog}, func(line string) {
 		kept.line(line)
 		pace.line(line)
 	})
-	pace.end(j.logPath())
+	pace.sayDropped()
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -216,10 +217,10 @@ func (j *job) program(command, dir string) (path string, env []string, err error
 		return "", nil, fmt.Errorf("%s is not here: it is neither below %s nor in the PATH of the hive (%s); correct build in %s, or install it",
 			command, dir, value(j.env, "PATH"), filepath.Join(j.dir, recipeFile))
 	}
-	installed := filepath.Join(j.opts.cargoHome, "bin") // "bin" where no home directory is known
+	installed := filepath.Join(cmp.Or(j.opts.cargoHome, filepath.Join("~", ".cargo")), "bin")
 	path = filepath.Join(installed, fileName(command))
 	if j.opts.cargoHome == "" || !isExecutable(path) {
-		return "", nil, fmt.Errorf("%w: it is not in the PATH of the hive (%s) nor in %s; install Rust, or put Cargo's directory into that PATH, or serve without --auto-update",
+		return "", nil, fmt.Errorf("%w: it is not in the PATH of the hive (%s) nor where rustup puts it (%s); install Rust, or put Cargo's directory into that PATH, or serve without --auto-update",
 			ErrNoCargo, value(j.env, "PATH"), installed)
 	}
 	return path, append(env, "PATH="+installed+string(filepath.ListSeparator)+value(j.env, "PATH")), nil

@@ -14,12 +14,15 @@ const (
 // pace passes on the lines of an output at a bounded rate and says how many it dropped.
 type pace struct {
 	tell    func(Step)
+	log     string // where all of it is
 	left    float64
 	at      time.Time
 	dropped int
 }
 
-func newPace(tell func(Step)) *pace { return &pace{tell: tell, left: burst, at: time.Now()} }
+func newPace(tell func(Step), log string) *pace {
+	return &pace{tell: tell, log: log, left: burst, at: time.Now()}
+}
 
 func (p *pace) line(line string) {
 	if strings.TrimSpace(line) == "" {
@@ -33,16 +36,14 @@ func (p *pace) line(line string) {
 		return
 	}
 	p.left--
-	p.sayDropped("")
+	p.sayDropped()
 	p.tell(Step{Kind: Line, Text: clip(line, tellWidth)})
 }
 
-// end says what was dropped last, and where it is.
-func (p *pace) end(log string) { p.sayDropped(log) }
-
-func (p *pace) sayDropped(log string) {
+// sayDropped says how much was dropped since the last line that was told.
+func (p *pace) sayDropped() {
 	if p.dropped > 0 {
-		p.tell(Step{Kind: Dropped, Dropped: p.dropped, LogPath: log})
+		p.tell(Step{Kind: Dropped, Dropped: p.dropped, LogPath: p.log})
 	}
 	p.dropped = 0
 }
