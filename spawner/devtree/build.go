@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,6 +57,7 @@ func (j *job) build(ctx context.Context) error {
 		}
 	}
 	began := time.Now()
+	_ = os.Remove(j.logPath()) // of the build before
 	for again := range mostRuns {
 		changed, err := j.once(ctx)
 		if err != nil {
@@ -114,11 +116,11 @@ func (j *job) once(ctx context.Context) (changed bool, err error) {
 	if err != nil || broken != nil {
 		return false, err
 	}
-	path, _, err := j.find()
-	if err != nil {
-		return false, nil // the caller tells
-	}
+	path, _, _ := j.find()
 	program, err := programOf(path)
+	if errors.Is(err, fs.ErrNotExist) { // the caller tells
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -179,13 +181,12 @@ func (j *job) run(ctx context.Context, args []string, dir string) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(j.logPath(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	file, err := os.OpenFile(j.logPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
 	j.tell(Step{Kind: Started, Command: args, LogPath: j.logPath()})
-	//nolint:gosec // The administrator says which directories are built, and those who own them how.
 	cmd := &exec.Cmd{Path: path, Args: args, Dir: dir, Env: env}
 	kept := &tail{}
 	pace := newPace(j.tell, j.logPath())
@@ -194,7 +195,7 @@ func (j *job) run(ctx context.Context, args []string, dir string) error {
 		pace.line(line)
 	})
 	pace.sayDropped()
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
 	code, signal := exitOf(err)

@@ -45,24 +45,30 @@ func run(ctx context.Context, cmd *exec.Cmd, log io.Writer, tell func(line strin
 			tell(line)
 		})
 	}()
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err = cmd.Wait()
+	}()
 
-	err = await(ctx, cmd, ended)
+	cancelled := await(ctx, cmd, ended)
 	select {
 	case <-read:
 	case <-time.After(tailGrace):
 		_ = r.Close()
 		<-read
 	}
+	if cancelled {
+		return context.Cause(ctx)
+	}
 	return err
 }
 
-// await returns how the command ended.
-func await(ctx context.Context, cmd *exec.Cmd, ended <-chan error) error {
+// await returns when the command has ended, and reports whether it had to be ended, with what it started, because ctx did.
+func await(ctx context.Context, cmd *exec.Cmd, ended <-chan struct{}) (cancelled bool) {
 	select {
-	case err := <-ended:
-		return err
+	case <-ended:
+		return false
 	case <-ctx.Done():
 	}
 	endGroup(cmd.Process, false)
@@ -73,7 +79,7 @@ func await(ctx context.Context, cmd *exec.Cmd, ended <-chan error) error {
 		endGroup(cmd.Process, true)
 		<-ended
 	}
-	return context.Cause(ctx)
+	return true
 }
 
 // readLines calls each with every line of r. A line ends at a line feed or, as progress bars do, at a carriage return; what is

@@ -64,9 +64,9 @@ func sourceIn(opts *buildOptions, name, dir string) (*source, error) {
 	if !isRegular(filepath.Join(dir, manifest)) {
 		return nil, fmt.Errorf("%w of %s in %s", ErrNoSource, name, dir)
 	}
-	c, err := s.read.at(dir)
-	if err != nil {
-		return s, nil // what is wrong with it, Cargo says best
+	c, broken := s.read.at(dir)
+	if broken != nil { // Cargo says best what is wrong with it
+		return s, checkOwn(dir, filepath.Join(dir, manifest))
 	}
 	if c.Workspace != nil && !c.makes(name) {
 		return s.member(c)

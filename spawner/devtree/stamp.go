@@ -85,11 +85,10 @@ func (s *source) readStamp(profile string) (*stamp, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := parseStamp(content)
-	if err != nil {
-		return nil, nil // it was damaged, so nothing is known
+	if st, err := parseStamp(content); err == nil {
+		return st, nil
 	}
-	return st, nil
+	return nil, nil // it was damaged, so nothing is known
 }
 
 var errDamaged = errors.New("the stamp is damaged")
