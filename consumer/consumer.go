@@ -26,8 +26,8 @@ type Spawner interface {
 	// Spawn starts the worker of job and returns when it runs or, if the job waits for that, when it is ready.
 	//
 	// It tells each step to emit, from any goroutine, except the last one: the consumer tells whether the job succeeded.
-	// It calls waiting, once or never, when the process runs and only time is left to pass; the job then makes room for
-	// the next one. When ctx ends, the hive can wait no longer: Spawn returns as soon as it can.
+	// It calls waiting, as often as it likes or never, when only time is left to pass: the process runs, or its program is being
+	// built. The job then makes room for the next one. When ctx ends, the hive can wait no longer: Spawn returns as soon as it can.
 	Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error)
 	// List returns a page of the workers.
 	List(ctx context.Context, req messages.ListRequest) (messages.WorkerPage, error)

@@ -27,7 +27,7 @@ func clusterFile(i int) string { return fmt.Sprintf("cluster/nats-%d.conf", i+1)
 
 // startCluster runs the three configuration files as they are, but on free ports of this machine. Another process may take such a port
 // before a server does; then others are tried.
-func startCluster(t *testing.T) (servers []*natsd.Server, clusterPorts []int) {
+func startCluster(t *testing.T) (servers []*broker, clusterPorts []int) {
 	t.Helper()
 	const size = 3
 	for try := 0; ; try++ {
@@ -45,7 +45,7 @@ func startCluster(t *testing.T) (servers []*natsd.Server, clusterPorts []int) {
 			if err != nil {
 				break
 			}
-			servers = append(servers, srv)
+			servers = append(servers, withPasswords(srv))
 		}
 		if err == nil {
 			for _, srv := range servers {

@@ -67,7 +67,11 @@ func startServer(t *testing.T) *broker {
 
 func startConfig(t *testing.T, path string) *broker {
 	t.Helper()
-	return &broker{Server: run(t, path), login: func(role string) nats.Option { return nats.UserInfo(role, password(role)) }}
+	return withPasswords(run(t, path))
+}
+
+func withPasswords(srv *natsd.Server) *broker {
+	return &broker{Server: srv, login: func(role string) nats.Option { return nats.UserInfo(role, password(role)) }}
 }
 
 func run(t *testing.T, path string) *natsd.Server {

@@ -63,6 +63,8 @@ func (f *Fields) appendJSON(o *object) {
 	o.numberIfAny("grace_ms", f.GraceMS)
 	o.numberIfAny("log_bytes", f.LogBytes)
 	o.numberIfAny("cpu_ms", f.CPUMS)
+	o.textIfAny("stale_file", f.StaleFile)
+	o.numberIfAny("dropped_lines", int64(f.DroppedLines))
 	o.textIfAny("platform", f.Platform)
 	o.numberIfAny("jobs", int64(f.Jobs))
 	if len(o.dst) == first {

@@ -26,7 +26,7 @@ const (
 	PortInUse           Code = "port_in_use"          // 409: the port the job asks for is taken
 	BinaryInvalid       Code = "binary_invalid"       // 422: the binary is there but must not or cannot be started
 	ChecksumMismatch    Code = "checksum_mismatch"    // 422: the binary is not the one that was installed
-	BuildFailed         Code = "build_failed"         // 422: a development build failed
+	BuildFailed         Code = "build_failed"         // 422: a development build failed; the error has the compiler's own lines
 	Internal            Code = "internal"             // 500: a fault of the hive itself
 	SpawnFailed         Code = "spawn_failed"         // 500: the operating system refused to start the process
 	WorkerExited        Code = "worker_exited"        // 502: the process started and ended at once

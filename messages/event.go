@@ -21,6 +21,8 @@ const (
 	ActionTypeDetermined Action = "worker_type_determined"
 	ActionDeviceUnknown  Action = "worker_device_unknown" // the job goes on: its worker will find out
 	ActionBinarySkipped  Action = "worker_binary_skipped"
+	ActionAutoUpdate     Action = "auto_update"  // a development build was compared with its sources
+	ActionAutoRebuild    Action = "auto_rebuild" // one step of building it, or one line of what the build prints
 	ActionBinaryCatalog  Action = "worker_binary_catalog"
 	ActionBinaryDebug    Action = "worker_binary_debug"
 	ActionBinaryRelease  Action = "worker_binary_release"
@@ -133,6 +135,10 @@ type Fields struct {
 	// LogBytes and CPUMS are how far a worker that loads has come: what it wrote and the processor time that it took.
 	LogBytes int64 `json:"log_bytes,omitempty" jsonschema:"what the worker wrote so far, in bytes"`
 	CPUMS    int64 `json:"cpu_ms,omitempty" jsonschema:"processor time of the worker so far, in milliseconds"`
+	// StaleFile is the file because of which a development build is out of date; DroppedLines is how much of the output of its
+	// build is not told.
+	StaleFile    string `json:"stale_file,omitempty" jsonschema:"file because of which a development build is out of date"`
+	DroppedLines int    `json:"dropped_lines,omitempty" jsonschema:"lines of a build's output that are not told"`
 	// Version and platform of a hive that starts; the number of its jobs when it drains.
 	Platform string `json:"platform,omitempty" jsonschema:"operating system and architecture of the hive"`
 	Jobs     int    `json:"jobs,omitempty" jsonschema:"number of jobs that a draining hive finishes"`

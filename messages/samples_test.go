@@ -204,6 +204,7 @@ func everyFieldEvent() messages.Event {
 	e.Fields.StartedBy, e.Fields.ExitCode, e.Fields.Signal, e.Fields.Error = jobID, &code, "SIGKILL", &exited
 	e.Fields.Platform, e.Fields.Jobs = "linux/amd64", 2
 	e.Fields.Processes, e.Fields.GraceMS, e.Fields.LogBytes, e.Fields.CPUMS, e.Fields.OOMKilled = 3, 10_000, 4193, 1840, true
+	e.Fields.StaleFile, e.Fields.DroppedLines = "/home/dev/src/bin/30_cpu_llm_worker_rbee/src/main.rs", 120
 	return e
 }
 

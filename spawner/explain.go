@@ -11,6 +11,7 @@ import (
 
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/catalog"
+	"github.com/rbee-keeper/hive/spawner/device"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -26,6 +27,9 @@ func (s *Spawner) Explain(ctx context.Context, job messages.Job) (messages.Plan,
 	}
 	worker, err := typeOf(job)
 	if err != nil {
+		return messages.Plan{}, err
+	}
+	if err := s.checkDevice(ctx, job, story{emit: func(messages.Event) {}}); err != nil {
 		return messages.Plan{}, err
 	}
 	found, skipped, err := s.locate(ctx, job, worker)
@@ -77,7 +81,7 @@ func (s *Spawner) shown(cmd process.Command, found located) []string {
 	return shown
 }
 
-// NewExplainer returns a spawner of which only [Spawner.Explain] and [Spawner.Catalog] may be called. It needs no run
+// NewExplainer returns a spawner of which only [Spawner.Explain], [Spawner.Catalog] and [Spawner.Close] may be called. It needs no run
 // directory, so it can be asked beside a hive at work.
 func NewExplainer(cfg Config) (*Spawner, error) {
 	cfg = cfg.withDefaults()
@@ -88,7 +92,7 @@ func NewExplainer(cfg Config) (*Spawner, error) {
 	if cfg.LogDir, err = filepath.Abs(cfg.LogDir); err != nil {
 		return nil, err
 	}
-	s := &Spawner{cfg: cfg, env: env, own: ownVariables(os.Environ())}
+	s := &Spawner{cfg: cfg, env: env, own: ownVariables(os.Environ()), devices: device.NewFinder(cfg.Devices), quit: make(chan struct{})}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}

@@ -63,15 +63,17 @@ func (s *Spawner) locate(ctx context.Context, job messages.Job, worker device.Wo
 		}
 		return found, search.broken, nil
 	}
+	none := located{source: sourceCatalog} // where alone it may be
 	if job.Version == "" && job.Worker == "" && !search.pinned {
+		none.source = ""
 		if found, ok := search.inDevTree(s.cfg.DevRoot); ok {
 			return found, search.broken, nil
 		}
 	}
 	if ctx.Err() != nil {
-		return located{}, search.broken, draining("the worker was not started")
+		return none, search.broken, draining("the worker was not started")
 	}
-	return located{}, search.broken, search.failure(job.Version)
+	return none, search.broken, search.failure(job.Version)
 }
 
 // search is one look for a binary, with what it met on the way.

@@ -66,7 +66,7 @@ func (s *Spawner) uuidOf(ctx context.Context, dev device.Device) (string, error)
 	case dev.Kind != device.CUDA:
 		return "", fmt.Errorf("device %s has no UUID; ${device_index} is its index", dev)
 	case s.cfg.DeviceUUID == nil:
-		return "", fmt.Errorf("this hive does not know the UUID of device %s; ${device_index} is its index", dev)
+		return s.DeviceUUID(ctx, dev.String())
 	}
 	return s.cfg.DeviceUUID(ctx, dev.Index)
 }
@@ -94,7 +94,11 @@ func (s *Spawner) contract(job messages.Job, port string) []string {
 
 // unknown says that a value cannot be had.
 func (v values) unknown(field string, err error) error {
-	return messages.Errorf(messages.DeviceNotFound, "worker %s %s: %s: %w", v.entry.Name, v.entry.Version, field, err)
+	e := messages.Errorf(messages.DeviceNotFound, "worker %s %s: %s: %w", v.entry.Name, v.entry.Version, field, err)
+	if cause, ok := errors.AsType[*messages.Error](err); ok {
+		e.Code, e.Devices, e.Retryable = cause.Code, cause.Devices, cause.Retryable
+	}
+	return e
 }
 
 // environment returns the whole environment of the job's worker: what all workers get, changed as its manifest says, and

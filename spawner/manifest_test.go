@@ -33,6 +33,11 @@ func (h *hive) installManifest(name, version, manifest string) string {
 	return path
 }
 
+// fourCards are NVIDIA GPUs, of which one does not tell its UUID.
+const fourCards = twoCards + `2, [N/A], NVIDIA H100 80GB HBM3, 00000000:3A:00.0, 81559, 4, Disabled
+3, GPU-3f0c79a1-3b3d-4c0e-9d51-0a4f6c1e7b22, NVIDIA H100 80GB HBM3, 00000000:4A:00.0, 81559, 4, Disabled
+`
+
 // serverManifest is that of a server that knows nothing of the worker contract.
 const serverManifest = `{
 	"args": [` + played + `, "--alias", "${hive_id} ${job_id}", "--gpu=${device_index}", "$${kept}", "${entry_dir}/x"],
@@ -45,9 +50,8 @@ func TestManifestSaysHowAWorkerIsStartedAskedAndEnded(t *testing.T) {
 	for name, value := range map[string]string{"HIVES_OWN": "passed", "LC_ALL": "C", "LANG": "C", "TZ": "UTC", "SECRET": "kept"} {
 		t.Setenv(name, value)
 	}
-	h := newHive(t, func(c *spawner.Config) {
-		c.DeviceUUID = func(_ context.Context, index int) (string, error) { return "GPU-" + strconv.Itoa(index), nil }
-	})
+	_, cards := withSMI(t, "out", fourCards)
+	h := newHive(t, cards)
 	entry := filepath.Dir(h.installManifest("server", "b12", serverManifest))
 	j := job("j", "server")
 	j.Worker, j.Wait, j.Device = "server", messages.WaitReady, "cuda:3"
@@ -64,7 +68,7 @@ func TestManifestSaysHowAWorkerIsStartedAskedAndEnded(t *testing.T) {
 	}
 	require.Contains(t, log, strings.Join(append([]string{got.result.BinaryPath}, argv...), "\n")+"\n")
 	for _, line := range []string{
-		"GPU=GPU-3", "HOME=/nowhere", "HIVES_OWN=passed", "PATH=" + os.Getenv("PATH"), "RBEE_WORKER_ID=" + got.result.WorkerID, "RBEE_JOB_ID=j",
+		"GPU=GPU-3f0c79a1-3b3d-4c0e-9d51-0a4f6c1e7b22", "HOME=/nowhere", "HIVES_OWN=passed", "PATH=" + os.Getenv("PATH"), "RBEE_WORKER_ID=" + got.result.WorkerID, "RBEE_JOB_ID=j",
 		"RBEE_HIVE_ID=gpu-1", "RBEE_PORT=" + port,
 	} {
 		require.Contains(t, log, "\n"+line+"\n")
@@ -106,7 +110,8 @@ func TestAWorkerWithAManifestThatExits(t *testing.T) {
 
 func TestManifestRefusals(t *testing.T) {
 	t.Parallel()
-	h := newHive(t, nil)
+	_, cards := withSMI(t, "out", fourCards)
+	h := newHive(t, cards)
 	h.installManifest("cpu-only", "1.0.0", `{"devices":["cpu"]}`)
 	h.installManifest("one-gpu", "1.0.0", `{"devices":["cuda:1"]}`)
 	h.installManifest("typed", "1.0.0", `{"worker_type":"CudaLlm"}`)
@@ -124,12 +129,12 @@ func TestManifestRefusals(t *testing.T) {
 		code           messages.Code
 		says           string
 	}{
-		"another device":  {"cpu-only", "cuda:0", messages.UnsupportedDevice, "worker cpu-only 1.0.0 serves cpu and not cuda:0"},
-		"another GPU":     {"one-gpu", "GPU-0", messages.UnsupportedDevice, "serves cuda:1 and not GPU-0"},
-		"another type":    {"typed", "cpu", messages.UnsupportedDevice, "serves cuda and not cpu"},
+		"another device": {"cpu-only", "cuda:0", messages.UnsupportedDevice, "worker cpu-only 1.0.0 serves cpu and not cuda:0"},
+		"another GPU":    {"one-gpu", "GPU-0", messages.UnsupportedDevice, "serves cuda:1 and not GPU-0"},
+		"another type":   {"typed", "cpu", messages.UnsupportedDevice, "serves cuda and not cpu"},
 		"no UUID is known": {
-			"uuid", "cuda:0", messages.DeviceNotFound,
-			"worker uuid 1.0.0: env.set.CUDA_VISIBLE_DEVICES: ${device_uuid}: this hive does not know the UUID of device cuda:0",
+			"uuid", "cuda:2", messages.UnsupportedDevice,
+			"worker uuid 1.0.0: env.set.CUDA_VISIBLE_DEVICES: ${device_uuid}: ",
 		},
 		"a CPU has none":    {"uuid", "cpu", messages.DeviceNotFound, "device cpu has no UUID"},
 		"a mistake":         {"mistaken", "cpu", messages.BinaryInvalid, "worker.json:1:10: args[0]: ${modle} stands for nothing"},
@@ -153,7 +158,9 @@ func TestManifestRefusals(t *testing.T) {
 func spoiled(t *testing.T, replace func(path string)) (h *hive, path *string) {
 	t.Helper()
 	path = new(string)
+	_, cards := withSMI(t, "out", fourCards)
 	return newHive(t, func(c *spawner.Config) {
+		cards(c)
 		c.DeviceUUID = func(context.Context, int) (string, error) { // asked for by the manifest, right before the start
 			if *path == "" {
 				return "", errors.New("nothing to replace")

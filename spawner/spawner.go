@@ -23,6 +23,7 @@ import (
 	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/catalog"
 	"github.com/rbee-keeper/hive/spawner/device"
+	"github.com/rbee-keeper/hive/spawner/devtree"
 	"github.com/rbee-keeper/hive/spawner/logs"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -46,6 +47,8 @@ type Config struct {
 	CatalogDir string
 	// DevRoot is the root of the Cargo workspace whose target directory is searched behind the catalog; empty means none.
 	DevRoot string
+	// Rebuild says how development builds are kept up to date; the zero value keeps none.
+	Rebuild Rebuild
 	// WorkDir is the working directory of the workers; empty means "/".
 	WorkDir string
 	// QueenURL is where workers send their heartbeats; empty means [DefaultQueenURL].
@@ -60,7 +63,7 @@ type Config struct {
 	// PassEnv names variables of the hive's own environment that workers get, besides the allow-list.
 	PassEnv []string
 	// DeviceUUID returns the UUID of the NVIDIA GPU with an index, for ${device_uuid} in manifests. Its error is told to the
-	// job. Nil means that no UUID is known.
+	// job. Nil means what the driver of this machine tells.
 	DeviceUUID func(ctx context.Context, index int) (string, error)
 	// StopGrace is how long a worker that is deleted may take to end by itself; 0 means [process.DefaultGrace].
 	StopGrace time.Duration
@@ -98,6 +101,7 @@ type Spawner struct {
 	env     []string          // that every worker gets
 	own     map[string]string // the hive's, of which a manifest may pass some on
 	watcher *process.Watcher
+	updater *devtree.Updater // of development builds; nil if they are not kept up to date
 	records records
 	looks   sync.Pool // of *machine
 	deletes deletes
@@ -138,6 +142,10 @@ func New(cfg Config) (*Spawner, error) {
 		return nil, err
 	}
 	s := &Spawner{cfg: cfg, run: run, ports: run.Ports(cfg.Ports), env: env, own: ownVariables(os.Environ()), watcher: process.NewWatcher(), quit: make(chan struct{}), ends: make(chan struct{}, endsAtOnce)}
+	if s.updater, err = newUpdater(cfg); err != nil {
+		s.watcher.Close()
+		return nil, err
+	}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
@@ -150,10 +158,15 @@ func New(cfg Config) (*Spawner, error) {
 	return s, nil
 }
 
-// Close ends the watch of the workers and waits for that; the workers go on.
+// Close ends the watch of the workers and the builds at work, and waits for that; the workers go on.
 func (s *Spawner) Close() error {
 	s.closing.Do(func() { close(s.quit) })
-	s.watcher.Close()
+	if s.updater != nil {
+		s.updater.Close()
+	}
+	if s.watcher != nil {
+		s.watcher.Close()
+	}
 	s.devices.Close()
 	return nil
 }
@@ -216,8 +229,8 @@ func checkPrivate(dir string) error {
 }
 
 // Spawn starts the worker that job asks for, tells each step to emit, and returns when the process runs and has been
-// watched, or is ready if the job waits for that. It calls waiting once, when the process runs and only time is left to
-// pass. The job must be valid and carry its job, hive and worker ids.
+// watched, or is ready if the job waits for that. It calls waiting when the process runs and only time is left to pass, and
+// before that when it waits for a development build. The job must be valid and carry its job, hive and worker ids.
 //
 // A job that has been run before starts nothing: it gets the same answer again. Every error is a [*messages.Error]. When
 // ctx ends, the process that was started goes on and Spawn answers with what is known of it by then.
@@ -252,6 +265,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 
 	found, skipped, err := s.locate(ctx, job, worker)
 	tell.binarySkipped(skipped)
+	found, err = s.upToDate(ctx, job, worker, found, err, tell, waiting)
 	if err != nil {
 		return messages.Result{}, err
 	}

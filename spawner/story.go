@@ -57,9 +57,9 @@ func (t story) binaryFound(found located) {
 	case sourceCatalog:
 		t.tell(messages.ActionBinaryCatalog, fields, "Found in the catalog: %s %s", found.worker, found.version)
 	case sourceDebug:
-		t.tell(messages.ActionBinaryDebug, fields, "Found in the development tree: target/debug/%s", found.worker)
+		t.tell(messages.ActionBinaryDebug, fields, "Found in the development tree: %s", found.place())
 	case sourceRelease:
-		t.tell(messages.ActionBinaryRelease, fields, "Found in the development tree: target/release/%s", found.worker)
+		t.tell(messages.ActionBinaryRelease, fields, "Found in the development tree: %s", found.place())
 	}
 	t.tell(messages.ActionBinaryFound, fields, "Worker binary: %s", found.path)
 }

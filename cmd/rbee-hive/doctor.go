@@ -64,7 +64,7 @@ func examine(ctx context.Context, s settings, timeout time.Duration) (doctor.Rep
 		return doctor.Report{}, cli.Usagef("--subject-prefix: %w", err)
 	}
 	report := doctor.Examine(ctx, doctor.Config{
-		HiveID: s.hiveID, Subjects: subjects, NATS: s.nats, CatalogDir: s.catalogDir, DevRoot: s.devRoot, RunDir: s.runDir,
+		HiveID: s.hiveID, Subjects: subjects, NATS: s.nats, CatalogDir: s.catalogDir, DevRoot: s.workspace(), RunDir: s.runDir,
 		LogDir: s.logDir, WorkDir: s.workDir, Ports: s.ports.PortRange, Timeout: timeout,
 	})
 	return report, context.Cause(ctx)

@@ -47,7 +47,7 @@ those of the hive, as the hive's user. A value that could be a secret is shown a
 		if err := job.Validate(); err != nil {
 			return cli.Usagef("--%s", strings.Replace(messages.AsError(err).Message, "_", "-", 1))
 		}
-		devRoot, err := findDevRoot(s.devRoot, s.log.Logger(cmd.ErrOrStderr()))
+		devRoot, err := findDevRoot(s.devRoot, s.rebuild.on, s.log.Logger(cmd.ErrOrStderr()))
 		if err != nil {
 			return err
 		}
@@ -58,6 +58,7 @@ those of the hive, as the hive's user. A value that could be a secret is shown a
 		if err != nil {
 			return err
 		}
+		defer func() { _ = explainer.Close() }()
 		plan, err := explainer.Explain(cmd.Context(), job)
 		if err != nil {
 			return refused(messages.AsError(err))

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner"
-	"github.com/rbee-keeper/hive/spawner/devtree"
 )
 
 func serveCommand(version string) *cobra.Command {
@@ -54,14 +52,14 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 	if err != nil {
 		return cli.Usagef("--subject-prefix: %w", err)
 	}
-	devRoot, err := findDevRoot(s.devRoot, log)
+	devRoot, err := findDevRoot(s.devRoot, s.rebuild.on, log)
 	if err != nil {
 		return err
 	}
 	var narrator *consumer.Narrator
 	connected := make(chan struct{}) // closed once the narrator is there or will never be
 	workers, err := spawner.New(spawner.Config{
-		HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
+		HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, Rebuild: s.rebuild.config(), RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
 		QueenURL: s.queenURL, Ports: s.ports.PortRange, Watch: s.watch, PassEnv: s.passEnv, Logger: log,
 		StopGrace: s.stopGrace, KeepLog: s.keepLog(), KeepExited: s.retention(),
 		Exited: func(event messages.Event) {
@@ -110,18 +108,4 @@ func orNone[N int | time.Duration](n N) N {
 		return -1
 	}
 	return n
-}
-
-// findDevRoot returns the Cargo workspace at or above dir, or at or above the working directory if dir is empty; there it
-// may also be missing.
-func findDevRoot(dir string, log *slog.Logger) (string, error) {
-	root, err := devtree.Root(cmp.Or(dir, "."))
-	switch {
-	case err == nil:
-		return root, nil
-	case dir == "":
-		log.Debug("no development tree", "err", err)
-		return "", nil
-	}
-	return "", fmt.Errorf("--dev-root: %w", err)
 }

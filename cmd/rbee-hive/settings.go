@@ -34,6 +34,7 @@ type settings struct {
 	queenURL   string
 	catalogDir string
 	devRoot    string
+	rebuild    rebuild
 	runDir     string
 	logDir     string
 	workDir    string
@@ -56,6 +57,7 @@ type settings struct {
 var variables = map[string]string{
 	"hive-id": "RBEE_HIVE_ID", "subject-prefix": "RBEE_SUBJECT_PREFIX",
 	"queen-url": "RBEE_QUEEN_URL", "catalog-dir": "RBEE_CATALOG_DIR", "dev-root": "RBEE_DEV_ROOT", "run-dir": "RBEE_RUN_DIR",
+	"auto-update": "RBEE_AUTO_UPDATE", "dev-source": "RBEE_DEV_SOURCE", "dev-features": "RBEE_DEV_FEATURES", "build-timeout": "RBEE_BUILD_TIMEOUT",
 	"log-dir": "RBEE_LOG_DIR", "work-dir": "RBEE_WORK_DIR", "port-range": "RBEE_PORT_RANGE", "watch": "RBEE_WATCH",
 	"stop-grace": "RBEE_STOP_GRACE", "log-size": "RBEE_LOG_SIZE", "keep-exited": "RBEE_KEEP_EXITED", "keep-for": "RBEE_KEEP_FOR",
 	"pass-env": "RBEE_PASS_ENV", "max-jobs": "RBEE_MAX_JOBS", "max-waiting": "RBEE_MAX_WAITING",
@@ -87,6 +89,7 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 		fs.StringVar(&s.workDir, "work-dir", cmp.Or(cli.HomeDir(), "/"), "working `directory` of workers")
 		fs.StringSliceVar(&s.passEnv, "pass-env", nil, "`names`, joined by commas, of variables of the hive that workers get besides the usual ones")
 	})
+	cli.Section(cmd, "Development builds", s.rebuild.addFlags)
 	cli.Section(cmd, "NATS", func(fs *pflag.FlagSet) {
 		s.nats.AddFlags(fs)
 		fs.StringVar(&s.prefix, "subject-prefix", messages.DefaultPrefix, "`words` that every subject begins with, so that fleets can share an account")
@@ -123,6 +126,9 @@ func (s *settings) check() error {
 		return cli.Usagef("--run-dir: is missing: name a directory on a tmpfs")
 	case s.logDir == "":
 		return cli.Usagef("--log-dir: is missing: name a directory for the workers' logs")
+	}
+	if err := s.rebuild.check(); err != nil {
+		return err
 	}
 	if err := checkPassEnv(s.passEnv); err != nil {
 		return cli.Usagef("--pass-env: %w", err)
