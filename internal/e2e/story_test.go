@@ -22,7 +22,7 @@ func TestOneJobFromTheRequestToTheWorker(t *testing.T) {
 	server := natstest.Server(t)
 	m := newMachine(t, server.URL(), "gpu-1", 40)
 	m.serve()
-	wire := listen(t, server.URL(), "rbee.v1.narration.>", "rbee.v1.result.>", "_INBOX.>")
+	wire := listen(t, server.URL(), "rbee.v1.narration.*.job-1.>", "rbee.v1.result.>", "_INBOX.>")
 	nc := natstest.Dial(t, server.URL())
 	port := m.first + 7
 

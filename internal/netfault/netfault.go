@@ -3,6 +3,7 @@
 package netfault
 
 import (
+	"context"
 	"net"
 	"sync"
 	"time"
@@ -159,7 +160,8 @@ func (p *Proxy) serve(client *net.TCPConn, cuts int) {
 	var server net.Conn
 	var err error
 	if !now.shut {
-		server, err = net.DialTimeout("tcp", p.target, dialTimeout)
+		dialer := net.Dialer{Timeout: dialTimeout}
+		server, err = dialer.DialContext(context.Background(), "tcp", p.target)
 	}
 	if server == nil || err != nil {
 		reset(client)

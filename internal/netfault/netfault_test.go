@@ -1,7 +1,6 @@
 package netfault_test
 
 import (
-	"errors"
 	"io"
 	"net"
 	"strings"
@@ -105,11 +104,14 @@ func TestProxyPassesEverythingAndItsEnd(t *testing.T) {
 	p.hears(p.client, "pong")
 
 	large := strings.Repeat("0123456789abcdef", 1<<18) // 4 MiB, more than any buffer on the way
-	go func() { _, _ = io.WriteString(p.client, large); p.client.CloseWrite() }()
+	go func() {
+		_, _ = io.WriteString(p.client, large)
+		_ = p.client.CloseWrite()
+	}()
 	got, err := io.ReadAll(p.server)
 	require.NoError(t, err)
-	require.Equal(t, len(large), len(got))
-	require.True(t, large == string(got), "what arrives is what was sent")
+	same := large == string(got) // a difference of megabytes is no message
+	require.True(t, same, "%d bytes of %d came, or others", len(got), len(large))
 
 	p.says(p.server, "and the answer")
 	require.NoError(t, p.server.Close())
@@ -265,5 +267,5 @@ func TestCloseEndsEverything(t *testing.T) {
 	p.proxy.Close()
 	p.isReset(p.client)
 	_, err := net.DialTimeout("tcp", p.proxy.Addr(), patience)
-	require.True(t, errors.Is(err, syscall.ECONNREFUSED), "%v", err)
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 }
