@@ -441,7 +441,10 @@ func TestDeadJobIsToldAndTriedAgain(t *testing.T) {
 	// The dead one is out of the way and still known.
 	page, err = client.Jobs(ctx, queen.JobFilter{})
 	require.NoError(t, err)
-	require.Equal(t, map[string]queen.JobState{receipt.JobID: queen.JobRunning}, states(page.Jobs))
+	require.Equal(t, map[string]queen.JobState{receipt.JobID: queen.JobRunning, "job-1": queen.JobDead}, states(page.Jobs))
+	place, err := client.HiveQueue(ctx, "gpu-1")
+	require.NoError(t, err)
+	require.Equal(t, queen.HiveQueue{InHand: 1}, place)
 	known, err := client.Job(ctx, "gpu-1", "job-1")
 	require.NoError(t, err)
 	require.Equal(t, queen.JobDead, known.State)
