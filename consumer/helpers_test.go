@@ -19,7 +19,13 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(serverStore); dir != "" {
+		playServer(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience bounds every wait of a test for something that must happen.
 const patience = 30 * time.Second

@@ -3,34 +3,34 @@ package consumer_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"runtime/metrics"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/consumer"
+	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/proctest"
 	"github.com/rbee-keeper/hive/messages"
 )
 
 // ledger is the Spawner of a fleet that starts nothing. It counts how often each job came to it, and how many are there at once.
 type ledger struct {
 	noWorkers
-	mu         sync.Mutex
-	starts     map[string]int // by hive and job
-	now, most  int
-	duplicates []string
+	mu        sync.Mutex
+	starts    map[string]int // by hive and job
+	now, most int
 }
 
 func (l *ledger) Spawn(_ context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
-	name := job.HiveID + "/" + job.JobID
 	l.mu.Lock()
-	if l.starts[name]++; l.starts[name] > 1 {
-		l.duplicates = append(l.duplicates, name)
-	}
+	l.starts[job.HiveID+"/"+job.JobID]++
 	l.now++
 	l.most = max(l.most, l.now)
 	l.mu.Unlock()
@@ -72,46 +72,100 @@ func watchHeap() (stop func() uint64) {
 	}
 }
 
-// Five thousand jobs of fifty hives are each run once, and neither a hive nor this process keeps anything of them.
-func TestAFleetDrainsItsQueue(t *testing.T) {
-	if testing.Short() {
-		t.Log("a tenth of the jobs")
+// serverStore has this program play a NATS server that keeps its streams in the directory named there.
+const serverStore = "CONSUMER_TEST_SERVER_STORE"
+
+func playServer(dir string) {
+	srv, err := natsd.Start(natsd.Config{StoreDir: dir})
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	const hives, slots = 50, 2
-	jobs := 5000
-	f := newFleet(t, natstest.Server(t).URL())
+	fmt.Println("server at", srv.URL())
+	select {} // until the test kills it
+}
+
+// Five thousand jobs of fifty hives are each run once, and nothing of them is left in the memory of the hives. The server, which keeps
+// all that is said, has a process of its own, so that it can be told from them.
+func TestAFleetDrainsItsQueues(t *testing.T) {
+	const hives, slots, jobs = 50, 2, 5000
+	const mostAtOnce, mostLeft = 10 << 20, 3 << 20 // bytes; the story of each alone would take 20 MB
+	server := proctest.Start(t, []string{serverStore + "=" + t.TempDir()}, os.Args[0])
+	f := newFleet(t, server.Await(`server at (\S+)`)[1])
 	all := &ledger{starts: make(map[string]int, jobs)}
-	for i := range jobs {
-		hive := fmt.Sprintf("gpu-%d", i%hives)
-		_, err := f.js.PublishAsync("rbee.v1.job."+hive+".worker_spawn."+fmt.Sprintf("job-%d", i), []byte(llamaQueued))
-		require.NoError(t, err)
-	}
-	select {
-	case <-f.js.PublishAsyncComplete():
-	case <-time.After(patience):
-		require.FailNow(t, "the stream does not take the jobs")
-	}
-	runtime.GC()
-	before, peak := liveHeap(), watchHeap()
 	for i := range hives {
 		f.keeper(all, consumer.Config{HiveID: fmt.Sprintf("gpu-%d", i), MaxJobs: slots})
 	}
+	f.publish(hives, hives, "first") // what a hive makes once, it has made then
+	f.awaitEmpty()
+	runtime.GC()
+	before, peak := liveHeap(), watchHeap()
+	f.publish(jobs, hives, "job")
 	f.awaitEmpty()
 	most := peak()
 	runtime.GC()
-	runtime.GC() // what pools keep lives through one
+	runtime.GC() // what rests in pools lives through one
 	after := liveHeap()
 
-	all.mu.Lock()
-	defer all.mu.Unlock()
-	require.Len(t, all.starts, jobs)
-	require.Empty(t, all.duplicates)
-	require.LessOrEqual(t, all.most, hives*slots)
-	for i := range jobs {
-		require.Equal(t, 1, all.starts[fmt.Sprintf("gpu-%d/job-%d", i%hives, i)])
-	}
+	all.check(t, jobs, hives)
 	info, err := f.stream("RBEE_RESULTS").Info(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, uint64(jobs), info.State.Msgs, "one result of each")
+	require.EqualValues(t, jobs+hives, info.State.Msgs)
+	require.EqualValues(t, jobs+hives, info.State.LastSeq, "no result came twice")
+	require.LessOrEqual(t, all.most, hives*slots)
 	t.Logf("heap in use: %d kB before, %d kB at most, %d kB after", before>>10, most>>10, after>>10)
+	require.Less(t, most, before+mostAtOnce)
+	require.Less(t, after, before+mostLeft)
+}
+
+// publish queues jobs for all hives in turn.
+func (f *fleet) publish(jobs, hives int, name string) {
+	f.tb.Helper()
+	for i := range jobs {
+		subject := fmt.Sprintf("rbee.v1.job.gpu-%d.worker_spawn.%s-%d", i%hives, name, i)
+		_, err := f.js.PublishAsync(subject, []byte(llamaQueued), jetstream.WithStallWait(patience))
+		require.NoError(f.tb, err)
+	}
+	receive(f.tb, f.js.PublishAsyncComplete())
+}
+
+// check fails the test unless each job came once.
+func (l *ledger) check(t *testing.T, jobs, hives int) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	require.Len(t, l.starts, jobs+hives)
+	for i := range jobs {
+		require.Equal(t, 1, l.starts[fmt.Sprintf("gpu-%d/job-%d", i%hives, i)])
+	}
+	for name, starts := range l.starts {
+		require.Equal(t, 1, starts, name)
+	}
+}
+
+// However many jobs wait, those that a hive has no slot for stay in the queue, and what is pulled starts at once.
+func TestAPullTakesNoMoreThanThereAreSlots(t *testing.T) {
+	t.Parallel()
+	const slots, jobs = 4, 40
+	f := newFleet(t, natstest.Server(t).URL())
+	for i := range jobs {
+		f.queue(fmt.Sprintf("job-%d", i), llamaQueued)
+	}
+	g := newGate()
+	f.keeper(g, consumer.Config{MaxJobs: slots})
+	at := make([]*caller, 0, slots)
+	for done := 0; done < jobs; {
+		for len(at) < min(slots, jobs-done) {
+			at = append(at, g.next(t))
+		}
+		require.Empty(t, g.arrived)
+		require.LessOrEqual(t, f.consumer().NumAckPending, 2*slots, "those at work, and those that are not acknowledged yet")
+		for _, c := range at { // all at once, so that as many are pulled at once
+			c.through()
+		}
+		done += len(at)
+		at = at[:0]
+	}
+	f.awaitEmpty()
+	require.Zero(t, f.consumer().NumRedelivered)
 }

@@ -279,30 +279,3 @@ func TestNeitherTheQueueNorTheRequestsStarve(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{"queued", "queued", "asked", "asked", "asked"}, order[:5], "one turn of the queue for all that stand in line")
 }
-
-func TestAFleetDrainsItsQueues(t *testing.T) {
-	t.Parallel()
-	const hives, each = 50, 100
-	f := newFleet(t, natstest.Server(t).URL())
-	var runs atomic.Int64
-	spawner := spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
-		runs.Add(1)
-		return resultOf(job), nil
-	})
-	for h := range hives {
-		for i := range each {
-			_, err := f.js.PublishAsync(fmt.Sprintf("rbee.v1.job.hive-%d.worker_spawn.job-%d", h, i), []byte(llamaQueued))
-			require.NoError(t, err)
-		}
-	}
-	receive(t, f.js.PublishAsyncComplete())
-	for h := range hives {
-		serve(t, f.url, spawner, consumer.Config{HiveID: fmt.Sprintf("hive-%d", h), MaxJobs: 4, Queue: consumer.QueueRequired})
-	}
-	f.awaitEmpty()
-	require.EqualValues(t, hives*each, runs.Load())
-	info, err := f.stream("RBEE_RESULTS").Info(t.Context())
-	require.NoError(t, err)
-	require.EqualValues(t, hives*each, info.State.Msgs)
-	require.EqualValues(t, hives*each, info.State.LastSeq, "no result came twice")
-}
