@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner"
+)
+
+// What runs is not removed, whoever started it, unless that is meant.
+func TestRemoveRefusesWhatRuns(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.install(t, "cpu-llm-worker-rbee", "exec sleep 100\n")
+	catalogDir, run := filepath.Join(m.dir, "catalog"), filepath.Join(m.dir, "run")
+	workers, err := spawner.New(spawner.Config{HiveID: "test", RunDir: run, LogDir: filepath.Join(m.dir, "logs"), CatalogDir: catalogDir})
+	require.NoError(t, err)
+	job := messages.Job{Operation: messages.WorkerSpawn, JobID: "j", WorkerID: "w1", Model: "m", Device: "cpu"}
+	_, err = workers.Spawn(t.Context(), job, func(messages.Event) {}, func() {})
+	require.NoError(t, err)
+	require.NoError(t, workers.Close())
+
+	remove := func(args ...string) (code int, text string) {
+		var out, errs strings.Builder
+		args = append([]string{"catalog", "rm", "cpu-llm-worker-rbee", "1.0.0", "--catalog-dir", catalogDir, "--run-dir", run}, args...)
+		code = runAs(t.Context(), args, &out, &errs)
+		return code, out.String() + errs.String()
+	}
+	code, text := remove()
+	require.Equal(t, 1, code)
+	require.Contains(t, text, "cpu-llm-worker-rbee 1.0.0 runs or is being started as w1: delete the workers first")
+	code, text = remove("--force")
+	require.Equal(t, 0, code, text)
+	entries, err := os.ReadDir(catalogDir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
+	running, err := spawner.Running(run)
+	require.NoError(t, err)
+	require.Len(t, running, 1, "the worker goes on")
+}
+
+func runAs(ctx context.Context, args []string, out, errs *strings.Builder) int {
+	return run(ctx, args, strings.NewReader(""), out, errs)
+}
