@@ -131,7 +131,7 @@ func (cfg Config) withDefaults() (Config, error) {
 // cfg.DrainTimeout, and to flush what was said. Everything that Run started has ended when it returns, except a Spawn that
 // goes on after its context ended: that is an error.
 //
-// Of the work queue, if cfg.Queue asks for it, jobs are pulled one by one, each into a slot that was free before; so a hive that is
+// Of the work queue, if cfg.Queue asks for it, jobs are pulled, each into a slot that was free before; so a hive that is
 // busy leaves them to its other processes. They run as requests do, and their outcome is in the stream of results before they
 // leave the queue. To drain is to pull no more of them; one that was pulled and has not begun goes back.
 //

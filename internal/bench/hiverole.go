@@ -5,6 +5,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 
@@ -70,5 +72,7 @@ func (h *hive) answer(string, int, int, string) (any, error) { return true, nil 
 
 func (h *hive) end() {
 	h.stop()
-	<-h.done
+	if err := <-h.done; err != nil {
+		fmt.Fprintln(os.Stderr, "bench hive:", err)
+	}
 }
