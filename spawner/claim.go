@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/rbee-keeper/hive/internal/fault"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -110,6 +111,7 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 	if err != nil || prior.check(job.WorkerID) != nil {
 		return nil, startedElsewhere(job)
 	}
+	fault.Point("spawner.found")
 	body, err := prior.encode() // without the process, as whoever started it writes it
 	if err == nil {
 		err = s.run.WriteStarted(job.WorkerID, found, body)

@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rbee-keeper/hive/internal/fault"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/catalog"
@@ -218,6 +219,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 		return s.replay(ctx, job, *prior, tell)
 	}
 	defer claim.Abandon()
+	fault.Point("spawner.locked")
 
 	port, err := s.takePort(job.Port)
 	if err != nil {
@@ -225,6 +227,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 		return messages.Result{}, err
 	}
 	defer port.Release()
+	fault.Point("spawner.ported")
 	tell.start(port.Number)
 
 	worker, err := typeOf(job)
@@ -242,6 +245,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 
 	cmd := s.command(job, found, port.Number)
 	tell.command(cmd)
+	fault.Point("spawner.located")
 
 	run, err := s.start(ctx, entry{Job: job, Result: s.result(job, worker, found, cmd, port.Number)}, cmd, claim, port)
 	if err != nil {
@@ -250,6 +254,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 	waiting()
 	s.sweepSometimes()
 	s.watch(ctx, run)
+	fault.Point("spawner.watched")
 	if run.ended() {
 		return messages.Result{}, s.exited(run, tell)
 	}

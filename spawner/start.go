@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rbee-keeper/hive/internal/fault"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/device"
@@ -133,6 +134,7 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	if err != nil {
 		return nil, unexpected("prepare the worker", err)
 	}
+	fault.Point("spawner.prepared")
 	p, err := startRetrying(ctx, cmd, claim, port)
 	if err != nil {
 		return nil, spawnFailed(cmd, err)
@@ -141,8 +143,10 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	rec.started(p.Started)
 	run := &running{Process: p, record: rec}
 	err = claim.Commit(p.Started)
+	fault.Point("spawner.recorded")
 	claim.Release()
 	port.Release()
+	fault.Point("spawner.released")
 	s.watcher.Watch(p, func(exit process.Exit) {
 		s.keepEnd(rec, exit)
 		if run.end() {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rbee-keeper/hive/internal/fault"
 	"github.com/rbee-keeper/hive/messages"
 )
 
@@ -64,6 +65,7 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 	}
 	if err == nil && !run.ended() {
 		s.publish(run.record)
+		fault.Point("spawner.linked")
 	}
 	if !run.answer() {
 		err = s.exited(run, tell)
@@ -97,8 +99,10 @@ func (s *Spawner) exited(run *running, tell story) error {
 		e.Message += " and wrote nothing to " + rec.Result.LogPath
 	}
 	rec.Failure = e
+	fault.Point("spawner.ended")
 	if err := s.replaceRecord(rec); err != nil {
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
 	}
+	fault.Point("spawner.replaced")
 	return e
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/internal/fault"
 )
 
 // Claim is the right to start the processes of one worker: its lock.
@@ -62,6 +64,7 @@ func (c *Claim) Prepare(body []byte) error {
 		if err := c.forget(); err != nil {
 			return err
 		}
+		fault.Point("process.cleared")
 	}
 	return c.Commit(Started{})
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/internal/fault"
 )
 
 // Command is a process to start.
@@ -49,6 +51,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, &fs.PathError{Op: "open", Path: cmd.LogPath, Err: errors.New("it is no regular file")}
 	}
+	fault.Point("process.opened")
 	p := &Process{LogStart: stat.Size, Started: Started{At: time.Now().UTC()}, child: true, done: make(chan struct{})}
 	err = p.forkExec(cmd.Path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
 		Dir:   cmd.Dir,
@@ -62,6 +65,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		}
 		return nil, err
 	}
+	fault.Point("process.forked")
 	p.BootID = bootID()
 	return p, nil
 }
