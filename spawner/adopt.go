@@ -97,10 +97,15 @@ func (s *Spawner) forget(worker string) {
 	}
 	defer claim.Release()
 	fault.Point("spawner.forgotten")
-	if _, err := s.readRecord(worker); errors.Is(err, fs.ErrNotExist) {
-		if err := claim.Remove(); err != nil {
-			s.skip(worker, err)
-		}
+	if _, err := s.readRecord(worker); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	rec, err := s.recoverEnded(claim, worker)
+	if err == nil && rec == nil {
+		err = claim.Remove()
+	}
+	if err != nil {
+		s.skip(worker, err)
 	}
 }
 

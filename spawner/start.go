@@ -127,6 +127,7 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	if ctx.Err() != nil {
 		return nil, draining("the worker was not started")
 	}
+	what.LogStart = sizeOf(cmd.LogPath)
 	body, err := what.encode()
 	if err == nil {
 		err = claim.Prepare(body)

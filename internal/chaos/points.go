@@ -12,7 +12,20 @@ type point struct {
 	least int
 	// narrow gives the first hive fewer ports than the load needs, so that some jobs fail for now.
 	narrow bool
+	// load are the models of the jobs; nil is the usual load.
+	load []string
 }
+
+// models are those of the jobs that the point is reached with.
+func (p point) models() []string {
+	if p.load != nil {
+		return p.load
+	}
+	return usualLoad
+}
+
+// livingLoad are workers that all live, for what is about those that do.
+var livingLoad = []string{serving, other, mute, serving, other}
 
 // points are all of them, in the order of a job's path: through the consumer to the spawner, and back.
 var points = []point{
@@ -32,7 +45,7 @@ var points = []point{
 	{name: "spawner.watched", after: "the watch is over", least: 6},
 	{name: "spawner.linked", after: "worker.json is there: the job is answered", least: 5},
 	{name: "spawner.ended", after: "the worker ended while it was watched, and the record does not say so", least: 1},
-	{name: "process.cleared", after: "a record is about to be replaced", least: 1},
+	{name: "process.rewritten", after: "what replaces the record is in a file of its own", least: 1},
 	{name: "spawner.replaced", after: "the record says how the worker ended", least: 1},
 	{name: "consumer.spawned", after: "the spawner has answered", least: 6},
 	{name: "consumer.narrated", after: "the first events are published", least: 3},
@@ -42,8 +55,8 @@ var points = []point{
 	{name: "consumer.retried", after: "a job that failed for now was told to come again", least: 1, narrow: true},
 	{name: "consumer.returned", after: "it was put back", least: 1, narrow: true},
 	{name: "spawner.forgotten", after: "the next hive met a start that came to nothing", first: []string{"spawner.prepared"}, least: 1},
-	{name: "spawner.found", after: "the next hive found the worker of a start that was cut short", first: []string{"process.forked"}, least: 1},
-	{name: "spawner.met", after: "the next hive met the worker that the job started", first: []string{"spawner.released"}, least: 1},
+	{name: "spawner.found", after: "the next hive found the worker of a start that was cut short", first: []string{"process.forked"}, least: 1, load: livingLoad},
+	{name: "spawner.met", after: "the next hive met the worker that the job started", first: []string{"spawner.released"}, least: 1, load: livingLoad},
 	{name: "consumer.repeated", after: "the next hive told the outcome that the stream has", first: []string{"consumer.stored"}, least: 1},
 }
 

@@ -95,7 +95,7 @@ func (r *report) playPoints(ctx context.Context) {
 					defer row.done.Done()
 					row.outcomes[i] = r.round(ctx, func(ctx context.Context, st *stage) (verdict, int, error) {
 						v, err := strike(ctx, st, row.point, m, r.chance(row.point.name+string(m)))
-						return v, len(usualLoad), err
+						return v, len(row.point.models()), err
 					})
 				}()
 			}

@@ -29,7 +29,7 @@ var errMissed = errors.New("no hive came to the point")
 
 // strike plays one round: a hive is struck at a point under load, and when all has come back, nothing is wrong.
 func strike(ctx context.Context, st *stage, p point, m mode, chance *rand.Rand) (verdict, error) {
-	all := jobs(usualLoad, chance)
+	all := jobs(p.models(), chance)
 	st.maxJobs = 2 + chance.IntN(7)
 	sending := make(chan error, 1)
 	go func() { sending <- st.send(ctx, all, 0) }()
