@@ -31,6 +31,7 @@ func (s *Spawner) watch(ctx context.Context, run *running) {
 		case <-run.Done():
 			return
 		case <-deadline.C:
+			s.lastLook(ctx, run)
 			return
 		case <-ctx.Done():
 			return
@@ -41,6 +42,18 @@ func (s *Spawner) watch(ctx context.Context, run *running) {
 			delay = min(2*delay, lastProbe)
 			probe.Reset(delay)
 		}
+	}
+}
+
+// lastLook asks the kernel whether the worker has ended: where this process, or its machine, stood still for a while, the watch may be over
+// before anybody has told it.
+func (s *Spawner) lastLook(ctx context.Context, run *running) {
+	if run.Started.Alive() {
+		return
+	}
+	select {
+	case <-run.Done():
+	case <-ctx.Done():
 	}
 }
 

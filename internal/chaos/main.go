@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -57,7 +58,7 @@ func main() {
 	flag.IntVar(&o.lanes, "lanes", 6, "how many rounds run at once")
 	flag.DurationVar(&o.random, "random", 45*time.Second, "for how long rounds of chance are begun; 0 is none")
 	flag.StringVar(&point, "point", "", "one fault `point` instead of all; none for none of them")
-	flag.StringVar(&which, "mode", "hive,server,freeze", "`who` is struck at the points: hive, server, freeze")
+	flag.StringVar(&which, "mode", join(modes), "`who` is struck at the points")
 	flag.BoolVar(&o.keep, "keep", false, "keep the directories of all rounds, not only of those with a violation")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -99,13 +100,11 @@ func (o *options) choose(name, which string) (int, error) {
 	case name != "none":
 		return 0, fmt.Errorf("there is no point %s", name)
 	}
-	for _, word := range strings.Split(which, ",") {
-		switch m := mode(word); m {
-		case killHive, killServer, freeze:
-			o.modes = append(o.modes, m)
-		default:
-			return 0, fmt.Errorf("there is no mode %s", word)
+	for word := range strings.SplitSeq(which, ",") {
+		if !slices.Contains(modes, mode(word)) {
+			return 0, fmt.Errorf("there is no mode %s; there are %s", word, join(modes))
 		}
+		o.modes = append(o.modes, mode(word))
 	}
 	return 0, nil
 }

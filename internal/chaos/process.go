@@ -113,18 +113,17 @@ func await(ctx context.Context, what string, limit time.Duration, there func() b
 }
 
 // state is what /proc says of a process: R, S, T (stopped), Z (ended and not waited for), or 0 if there is none.
-func state(pid int) (state byte, parent int) {
+func state(pid int) byte {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	end := bytes.LastIndexByte(data, ')')
-	if err != nil || end < 0 {
-		return 0, 0
+	if err != nil || end < 0 || end+2 >= len(data) {
+		return 0
 	}
-	_, _ = fmt.Sscanf(string(data[end+1:]), " %c %d", &state, &parent)
-	return state, parent
+	return data[end+2]
 }
 
 func alive(pid int) bool {
-	s, _ := state(pid)
+	s := state(pid)
 	return s != 0 && s != 'Z' && s != 'X'
 }
 
@@ -145,31 +144,46 @@ func living(dir string) []int {
 	return pids
 }
 
-// bury kills what runs in a directory and returns when it has gone.
-func bury(dir string) {
-	for pids := living(dir); len(pids) > 0; pids = living(dir) {
+// bury kills what runs in a directory and returns when it has gone. hive is the path of the hive's binary.
+func bury(dir, hive string) {
+	for {
+		forks := reapOrphans(hive)
+		pids := living(dir)
+		if forks == 0 && len(pids) == 0 {
+			return
+		}
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
-		wait(context.Background(), time.Millisecond)
+		_ = wait(context.Background(), time.Millisecond)
 	}
-	reapOrphans()
 }
 
-// reapOrphans frees what the kernel keeps of workers that ended after their hive.
-func reapOrphans() {
+// reapOrphans frees what the kernel keeps of workers that ended after their hive. It returns how many children of dead hives have not
+// become a worker yet: nobody can say whose they are.
+func reapOrphans(hive string) (forks int) {
 	parties.Lock()
 	defer parties.Unlock()
-	stats, _ := filepath.Glob("/proc/self/task/*/children")
-	for _, stat := range stats {
-		data, _ := os.ReadFile(stat)
-		for _, field := range strings.Fields(string(data)) {
+	files, _ := filepath.Glob("/proc/self/task/*/children")
+	for _, file := range files {
+		data, _ := os.ReadFile(file)
+		for field := range strings.FieldsSeq(string(data)) {
 			pid, _ := strconv.Atoi(field)
-			if s, _ := state(pid); s == 'Z' && !parties.pids[pid] {
+			if parties.pids[pid] {
+				continue
+			}
+			switch state(pid) {
+			case 'Z':
 				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil)
+			case 0:
+			default:
+				if exe, err := os.Readlink("/proc/" + field + "/exe"); err == nil && exe == hive {
+					forks++
+				}
 			}
 		}
 	}
+	return forks
 }
 
 // wait returns after d, or with the cause of ctx when that ends first.

@@ -47,7 +47,7 @@ func join(modes []mode) string {
 	for _, m := range modes {
 		words = append(words, string(m))
 	}
-	return strings.Join(words, ", ")
+	return strings.Join(words, ",")
 }
 
 // round plays one round in a stage of its own.
@@ -64,7 +64,7 @@ func (r *report) round(ctx context.Context, play func(context.Context, *stage) (
 	defer r.mu.Unlock()
 	r.rounds++
 	r.jobs += jobs
-	r.sum.replayed, r.sum.lost, r.sum.untold = r.sum.replayed+v.replayed, r.sum.lost+v.lost, r.sum.untold+v.untold
+	r.sum.replayed, r.sum.lost, r.sum.untold, r.sum.again = r.sum.replayed+v.replayed, r.sum.lost+v.lost, r.sum.untold+v.untold, r.sum.again+v.again
 	if o.bad() {
 		r.violations++
 	} else if !r.keep {
@@ -198,14 +198,14 @@ func (r *report) playOne(ctx context.Context, seed uint64) {
 // end tells the sum and returns how many rounds broke a promise.
 func (r *report) end() int {
 	fmt.Fprintf(r.out, "chaos: %d rounds with %d jobs in %s: %d broke a promise\n", r.rounds, r.jobs, time.Since(r.began).Round(time.Second), r.violations)
-	fmt.Fprintf(r.out, "       %d results of workers that were started before; %d stories cut short by a death; %d events lost with a server\n",
-		r.sum.replayed, r.sum.untold, r.sum.lost)
+	fmt.Fprintf(r.out, "       %d results of workers that were started before; %d workers started again behind a lost machine; %d stories cut short by a death; %d events lost with a server\n",
+		r.sum.replayed, r.sum.again, r.sum.untold, r.sum.lost)
 	return r.violations
 }
 
 // sweep removes what no violation left.
 func (r *report) sweep() {
-	reapOrphans()
+	reapOrphans(r.programs.hive)
 	if r.violations == 0 && !r.keep {
 		_ = os.RemoveAll(r.dir)
 	}

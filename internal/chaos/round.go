@@ -20,9 +20,11 @@ const (
 	killServer mode = "server"
 	// freeze: the hive stands still at the point until the server has given its jobs to another process of it, and then goes on.
 	freeze mode = "freeze"
+	// loseMachine: the hive is killed at the point, every worker with it, and the run directory is gone.
+	loseMachine mode = "machine"
 )
 
-var modes = []mode{killHive, killServer, freeze}
+var modes = []mode{killHive, killServer, freeze, loseMachine}
 
 // errMissed is why a round says nothing: the hive never came to the point.
 var errMissed = errors.New("no hive came to the point")
@@ -47,7 +49,7 @@ func strike(ctx context.Context, st *stage, p point, m mode, chance *rand.Rand) 
 		}
 	}
 	fault := fmt.Sprintf("%s:%d", p.name, 1+chance.IntN(p.least))
-	if m != killHive {
+	if m == killServer || m == freeze {
 		fault += ":stop"
 	}
 	var env []string
@@ -74,6 +76,11 @@ func strike(ctx context.Context, st *stage, p point, m mode, chance *rand.Rand) 
 // heal brings back what a round needs once h was struck.
 func (st *stage) heal(ctx context.Context, h *party, m mode, narrow bool) error {
 	switch m {
+	case loseMachine:
+		if err := st.loseMachine(); err != nil {
+			return err
+		}
+		fallthrough
 	case killHive:
 		_, err := st.serve(ctx)
 		return err

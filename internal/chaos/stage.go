@@ -50,6 +50,7 @@ type stage struct {
 
 	mu     sync.Mutex
 	deaths []death
+	lost   time.Time // when the machine of the hive was lost; zero if it was not
 }
 
 // programs are the paths of what is started.
@@ -118,7 +119,7 @@ func (st *stage) tearDown() {
 	for _, h := range st.hives {
 		h.kill()
 	}
-	bury(st.dir)
+	bury(st.dir, st.programs.hive)
 	if st.nc != nil {
 		st.nc.Close()
 	}
@@ -228,6 +229,13 @@ func (st *stage) killHive(h *party) {
 	st.died(false)
 }
 
+// loseMachine ends all that a restart of the hive's machine ends, and leaves what it leaves. The hive must have ended.
+func (st *stage) loseMachine() error {
+	bury(st.path("work"), st.programs.hive)
+	st.lost = time.Now()
+	return os.RemoveAll(st.path("run"))
+}
+
 // died writes down that a party has just died.
 func (st *stage) died(server bool) {
 	st.mu.Lock()
@@ -237,8 +245,7 @@ func (st *stage) died(server bool) {
 
 // stopped reports whether the process stands still.
 func stopped(h *party) bool {
-	s, _ := state(h.pid())
-	return s == 'T'
+	return state(h.pid()) == 'T'
 }
 
 // goOn lets a process that stands still go on.

@@ -28,10 +28,14 @@ type verdict struct {
 	replayed int      // jobs whose result says that their worker was started before
 	lost     int      // events that are missing around the death of a server
 	untold   int      // stories that a death cut short
+	again    int      // workers that were started again because their machine was lost before their result was stored
+
+	ended map[string]time.Time // when the result of each job was stored
 }
 
 // verify checks what a round has left: one result of each job, one start of each worker, whole stories, and nothing more.
 func (st *stage) verify(ctx context.Context, all []job) (v verdict) {
+	v.ended = map[string]time.Time{}
 	if err := st.drain(ctx); err != nil {
 		v.wrong = append(v.wrong, err.Error())
 		return v
@@ -39,8 +43,8 @@ func (st *stage) verify(ctx context.Context, all []job) (v verdict) {
 	pids, wrong := st.checkResults(ctx, all, &v)
 	v.wrong = append(v.wrong, wrong...)
 	for _, check := range []func() []string{
-		func() []string { return st.checkStarts(all, pids) },
-		func() []string { return st.checkLiving(pids) },
+		func() []string { return st.checkStarts(all, pids, &v) },
+		func() []string { return st.checkLiving(pids, &v) },
 		func() []string { return st.checkStories(ctx, all, &v) },
 		st.checkRecords,
 	} {
@@ -79,6 +83,7 @@ func (st *stage) checkResults(ctx context.Context, all []job, v *verdict) (pids 
 		case !j.ends():
 			pids[j.id] = result.PID
 		}
+		v.ended[j.id] = known.EndedAt
 		if result.Replayed {
 			v.replayed++
 		}
@@ -128,8 +133,10 @@ func (st *stage) starts() (all []start, err error) {
 	return all, nil
 }
 
-// checkStarts requires that the worker of every job was started once, and is the one of its result.
-func (st *stage) checkStarts(all []job, pids map[string]int) (wrong []string) {
+// checkStarts requires that the worker of every job was started once, and is the one of its result. Where the machine was lost before
+// the result was stored, it may have been started twice.
+func (st *stage) checkStarts(all []job, pids map[string]int, v *verdict) (wrong []string) {
+	v.again = 0
 	starts, err := st.starts()
 	if err != nil {
 		return []string{err.Error()}
@@ -139,7 +146,12 @@ func (st *stage) checkStarts(all []job, pids map[string]int) (wrong []string) {
 		of[s.job] = append(of[s.job], s.pid)
 	}
 	for _, j := range all {
-		switch started := of[j.id]; {
+		started := of[j.id]
+		if len(started) == 2 && v.ended[j.id].After(st.lost) && !st.lost.IsZero() {
+			started = started[1:]
+			v.again++
+		}
+		switch {
 		case len(started) != 1:
 			wrong = append(wrong, fmt.Sprintf("%s: its worker was started %d times (PIDs %v)", j.id, len(started), started))
 		case pids[j.id] != 0 && pids[j.id] != started[0]:
@@ -154,10 +166,10 @@ func (st *stage) checkStarts(all []job, pids map[string]int) (wrong []string) {
 }
 
 // checkLiving requires that the workers of the results run, and nothing else.
-func (st *stage) checkLiving(pids map[string]int) (wrong []string) {
+func (st *stage) checkLiving(pids map[string]int, v *verdict) (wrong []string) {
 	expected := map[int]bool{}
 	for id, pid := range pids {
-		if expected[pid] = true; !alive(pid) {
+		if expected[pid] = true; !alive(pid) && !v.ended[id].Before(st.lost) {
 			wrong = append(wrong, fmt.Sprintf("%s: its worker (PID %d) does not run", id, pid))
 		}
 	}
@@ -208,9 +220,11 @@ func (st *stage) clear(ctx context.Context, pids map[string]int) (wrong []string
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for id, pid := range pids {
-		_, err := st.queen.Delete(ctx, hiveID, messages.DeleteJob{WorkerID: messages.WorkerID(hiveID, id), PID: pid, GraceMS: 200}, nil)
-		if err != nil {
-			wrong = append(wrong, fmt.Sprintf("%s: its worker cannot be deleted: %v", id, err))
+		if !alive(pid) { // with its machine
+			continue
+		}
+		if err := st.end(ctx, id, pid); err != nil {
+			return append(wrong, fmt.Sprintf("%s: its worker cannot be deleted: %v", id, err))
 		}
 	}
 	if left := living(st.path("work")); len(left) > 0 {
@@ -226,6 +240,17 @@ func (st *stage) clear(ctx context.Context, pids map[string]int) (wrong []string
 		}
 	}
 	return wrong
+}
+
+// end has the hive end the worker of a job, once it is there: it may be on its way back to the server.
+func (st *stage) end(ctx context.Context, id string, pid int) error {
+	for {
+		_, err := st.queen.Delete(ctx, hiveID, messages.DeleteJob{WorkerID: messages.WorkerID(hiveID, id), PID: pid, GraceMS: 200}, nil)
+		_, away := errors.AsType[*queen.NoHiveError](err)
+		if !away || wait(ctx, 10*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 // free reports whether nobody has the lock.
