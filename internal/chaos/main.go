@@ -36,6 +36,7 @@ type options struct {
 	random   time.Duration // how long rounds of chance are begun
 	points   []point
 	modes    []mode
+	calm     bool // measure the holes
 	keep     bool
 	dir      string
 	out      io.Writer
@@ -59,37 +60,37 @@ func main() {
 	flag.DurationVar(&o.random, "random", 45*time.Second, "for how long rounds of chance are begun; 0 is none")
 	flag.StringVar(&point, "point", "", "one fault `point` instead of all; none for none of them")
 	flag.StringVar(&which, "mode", join(modes), "`who` is struck at the points")
+	flag.BoolVar(&o.calm, "calm", true, "measure the windows in which a death is not made up for")
 	flag.BoolVar(&o.keep, "keep", false, "keep the directories of all rounds, not only of those with a violation")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	violations, err := o.choose(point, which)
+	err = o.choose(point, which)
+	violations := 0
 	if err == nil {
 		violations, err = run(ctx, o)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
-		stop()
-		os.Exit(1)
-	case violations > 0:
+	}
+	if err != nil || violations > 0 {
 		stop()
 		os.Exit(1)
 	}
 }
 
 // choose fills in what is to be done, and checks what is needed for it.
-func (o *options) choose(name, which string) (int, error) {
+func (o *options) choose(name, which string) error {
 	var err error
 	if o.programs.self, err = os.Executable(); err != nil {
-		return 0, err
+		return err
 	}
 	for _, path := range []*string{&o.programs.hive, &o.programs.worker} {
 		if *path, err = filepath.Abs(*path); err == nil {
 			_, err = os.Stat(*path)
 		}
 		if err != nil {
-			return 0, fmt.Errorf("%w; run make chaos", err)
+			return fmt.Errorf("%w; run make chaos", err)
 		}
 	}
 	switch p, ok := pointNamed(name); {
@@ -98,15 +99,15 @@ func (o *options) choose(name, which string) (int, error) {
 	case name == "":
 		o.points = points
 	case name != "none":
-		return 0, fmt.Errorf("there is no point %s", name)
+		return fmt.Errorf("there is no point %s", name)
 	}
 	for word := range strings.SplitSeq(which, ",") {
 		if !slices.Contains(modes, mode(word)) {
-			return 0, fmt.Errorf("there is no mode %s; there are %s", word, join(modes))
+			return fmt.Errorf("there is no mode %s; there are %s", word, join(modes))
 		}
 		o.modes = append(o.modes, mode(word))
 	}
-	return 0, nil
+	return nil
 }
 
 // run plays all rounds and returns how many broke a promise.
@@ -131,6 +132,7 @@ func run(ctx context.Context, o options) (violations int, err error) {
 	r.begin()
 	r.playPoints(ctx)
 	r.playRandom(ctx)
+	r.playCalm(ctx)
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}

@@ -195,6 +195,30 @@ func (r *report) playOne(ctx context.Context, seed uint64) {
 	}
 }
 
+// playCalm measures what the holes are, while nothing else runs.
+func (r *report) playCalm(ctx context.Context) {
+	if !r.calm || ctx.Err() != nil {
+		return
+	}
+	var g gaps
+	o := r.round(ctx, func(ctx context.Context, st *stage) (v verdict, n int, err error) {
+		g, v, n, err = measure(ctx, st)
+		return v, n, err
+	})
+	if ctx.Err() != nil {
+		return
+	}
+	if o.bad() {
+		fmt.Fprintf(r.out, "FAIL  calm\n")
+		r.tellWrong(o, r.seed, "-point none -random 0", "nobody died")
+		return
+	}
+	fmt.Fprintf(r.out, "ok    calm    %.1fs  from right before the fork\n", o.took.Seconds())
+	fmt.Fprintf(r.out, "      until it is written down which process it is: %s\n", g.unknown)
+	fmt.Fprintf(r.out, "      until the result is stored, of a worker that listens at once: %s\n", g.listens)
+	fmt.Fprintf(r.out, "      the same of one that never listens, with a watch of 100 ms: %s\n", g.watched)
+}
+
 // end tells the sum and returns how many rounds broke a promise.
 func (r *report) end() int {
 	fmt.Fprintf(r.out, "chaos: %d rounds with %d jobs in %s: %d broke a promise\n", r.rounds, r.jobs, time.Since(r.began).Round(time.Second), r.violations)

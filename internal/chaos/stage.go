@@ -213,14 +213,18 @@ const readyLine = " ready: "
 // serve starts a process of the hive that nothing strikes, and returns when it takes jobs.
 func (st *stage) serve(ctx context.Context) (*party, error) {
 	h, err := st.startHive("")
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = st.awaitReady(ctx, h)
 	}
-	err = await(ctx, "hive is ready", patience, func() bool { return h.says(readyLine) || !h.runs() })
+	return h, err
+}
+
+func (st *stage) awaitReady(ctx context.Context, h *party) error {
+	err := await(ctx, "hive is ready", patience, func() bool { return h.says(readyLine) || !h.runs() })
 	if err == nil && !h.runs() {
 		err = fmt.Errorf("%w: a hive, before it was ready: %s", errUnexpected, h.said)
 	}
-	return h, err
+	return err
 }
 
 // killHive ends a process of the hive as a crash does.
