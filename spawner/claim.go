@@ -131,10 +131,8 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 // one that never was. So a worker that ends without a word while the hive dies behind its start may be started again.
 func (s *Spawner) recoverEnded(claim *process.Claim, worker string) (*record, error) {
 	var prior record
-	if s.run.ReadStarting(worker, &prior) != nil || prior.check(worker) != nil || prior.Result.LogPath != s.logPath(prior.Job) {
-		return nil, nil
-	}
-	if sizeOf(prior.Result.LogPath) <= prior.LogStart {
+	known := s.run.ReadStarting(worker, &prior) == nil && prior.check(worker) == nil && prior.Result.LogPath == s.logPath(prior.Job)
+	if !known || sizeOf(prior.Result.LogPath) <= prior.LogStart {
 		return nil, nil
 	}
 	prior.answered = true

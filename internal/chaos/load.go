@@ -82,6 +82,23 @@ func (st *stage) send(ctx context.Context, all []job, within time.Duration) erro
 	return nil
 }
 
+// sendAside does what send does beside the rest. The function that it returns waits for that, however often it is called; what goes wrong
+// without the server lasts patience at most.
+func (st *stage) sendAside(ctx context.Context, all []job, within time.Duration) (sent func() error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		defer cancel()
+		err = st.send(ctx, all, within)
+	}()
+	return func() error {
+		<-done
+		return err
+	}
+}
+
 // drain waits until the queue is empty and nothing is in anybody's hands.
 func (st *stage) drain(ctx context.Context) error {
 	left := ""

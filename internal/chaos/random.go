@@ -31,7 +31,9 @@ type act struct {
 
 // draw lets chance make a plan.
 func draw(chance *rand.Rand) plan {
-	between := func(least, most time.Duration) time.Duration { return least + time.Duration(chance.Int64N(int64(most-least))) }
+	between := func(least, most time.Duration) time.Duration {
+		return least + time.Duration(chance.Int64N(int64(most-least)))
+	}
 	models := make([]string, 16+chance.IntN(16))
 	for i := range models {
 		models[i] = []string{serving, serving, serving, mute, other, failing}[chance.IntN(6)]
@@ -58,7 +60,7 @@ func draw(chance *rand.Rand) plan {
 // String tells the plan.
 func (p plan) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d jobs within %s, %d hive processes with %d slots, watch %s", len(p.jobs), p.within.Round(time.Millisecond), p.hives, p.maxJobs,
+	fmt.Fprintf(&text, "%d jobs within %s, %d processes of the hive with %d slots, watch %s", len(p.jobs), p.within.Round(time.Millisecond), p.hives, p.maxJobs,
 		p.watch.Round(time.Millisecond))
 	for _, a := range p.acts {
 		text.WriteString("; " + a.String())
@@ -93,17 +95,15 @@ func (p plan) play(ctx context.Context, st *stage) (verdict, error) {
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	sending := make(chan error, 1)
-	go func() { sending <- st.send(ctx, p.jobs, p.within) }()
-	err := p.strikeAll(ctx, st, hives)
-	if err != nil {
+	sent := st.sendAside(ctx, p.jobs, p.within)
+	defer func() {
 		cancel()
+		_ = sent()
+	}()
+	if err := p.strikeAll(ctx, st, hives); err != nil {
+		return verdict{}, err
 	}
-	if sendErr := <-sending; err == nil {
-		err = sendErr
-	}
-	defer cancel()
-	if err != nil {
+	if err := sent(); err != nil {
 		return verdict{}, err
 	}
 	return st.verify(ctx, p.jobs), nil

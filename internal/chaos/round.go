@@ -33,12 +33,12 @@ var errMissed = errors.New("no hive came to the point")
 func strike(ctx context.Context, st *stage, p point, m mode, chance *rand.Rand) (verdict, error) {
 	all := jobs(p.models(), chance)
 	st.maxJobs = 2 + chance.IntN(7)
-	sending := make(chan error, 1)
-	go func() { sending <- st.send(ctx, all, 0) }()
-	defer func() { <-sending }()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
+	sent := st.sendAside(ctx, all, 0)
+	defer func() {
+		cancel()
+		_ = sent()
+	}()
 	for _, before := range p.first {
 		h, err := st.startHive(before)
 		if err == nil {
@@ -66,10 +66,9 @@ func strike(ctx context.Context, st *stage, p point, m mode, chance *rand.Rand) 
 	if err := st.heal(ctx, h, m, p.narrow); err != nil {
 		return verdict{}, err
 	}
-	if err := <-sending; err != nil {
+	if err := sent(); err != nil {
 		return verdict{}, err
 	}
-	sending <- nil
 	return st.verify(ctx, all), nil
 }
 

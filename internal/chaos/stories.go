@@ -54,7 +54,7 @@ func read(events []messages.Event, deaths []death) (r reading) {
 		case s.last.Terminal:
 			whole = true
 		case s.ended():
-		case died(deaths, s.last.Time, time.Time{}):
+		case died(deaths, s.last.Time):
 			r.untold++
 		default:
 			r.wrong = append(r.wrong, fmt.Sprintf("the story of attempt %d ends with event %d (%s), and nobody died", s.attempt, s.last.Seq, s.last.Action))
@@ -96,7 +96,7 @@ func (r *reading) place(e messages.Event, stories []*telling, deaths []death) *t
 }
 
 // died reports whether anybody died after a moment.
-func died(deaths []death, since, _ time.Time) bool {
+func died(deaths []death, since time.Time) bool {
 	for _, d := range deaths {
 		if d.server && d.at.After(since.Add(-lag)) || !d.server && d.at.After(since) {
 			return true
