@@ -47,6 +47,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "chaos server:", playServer(os.Args[2:]))
 		os.Exit(1)
 	}
+	if len(os.Args) > 2 && os.Args[1] == "keeper" {
+		keep(os.Args[2])
+		return
+	}
 	o := options{out: os.Stdout}
 	var point, which string
 	here, err := os.Executable()
@@ -70,13 +74,19 @@ func main() {
 	if err == nil {
 		violations, err = run(ctx, o)
 	}
+	code := 0
+	if violations > 0 {
+		code = 1
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
+		code = 1
 	}
-	if err != nil || violations > 0 {
-		stop()
-		os.Exit(1)
+	if ctx.Err() != nil {
+		code = 130
 	}
+	stop()
+	os.Exit(code)
 }
 
 // choose fills in what is to be done, and checks what is needed for it.
@@ -127,6 +137,11 @@ func run(ctx context.Context, o options) (violations int, err error) {
 	if o.programs.worker, err = copyTo(o.dir, o.programs.worker); err != nil {
 		return 0, err
 	}
+	dismiss, err := hireKeeper(o.programs.self, o.dir)
+	if err != nil {
+		return 0, err
+	}
+	defer dismiss()
 	r := newReport(o)
 	defer r.sweep()
 	r.begin()

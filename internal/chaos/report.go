@@ -52,25 +52,37 @@ func join(modes []mode) string {
 
 // round plays one round in a stage of its own.
 func (r *report) round(ctx context.Context, play func(context.Context, *stage) (verdict, int, error)) outcome {
+	if ctx.Err() != nil {
+		return outcome{err: context.Cause(ctx)}
+	}
 	began := time.Now()
 	st, err := setUp(ctx, r.programs, r.dir)
 	if err != nil {
+		r.count(ctx, true)
 		return outcome{err: err}
 	}
 	v, jobs, err := play(ctx, st)
 	st.tearDown()
 	o := outcome{verdict: v, err: err, took: time.Since(began), dir: st.dir}
+	r.count(ctx, o.bad())
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.rounds++
 	r.jobs += jobs
 	r.sum.replayed, r.sum.lost, r.sum.untold, r.sum.again = r.sum.replayed+v.replayed, r.sum.lost+v.lost, r.sum.untold+v.untold, r.sum.again+v.again
-	if o.bad() {
-		r.violations++
-	} else if !r.keep {
+	if !o.bad() && !r.keep {
 		_ = os.RemoveAll(st.dir)
 	}
 	return o
+}
+
+// count counts a round. One that was interrupted broke no promise.
+func (r *report) count(ctx context.Context, bad bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rounds++
+	if bad && ctx.Err() == nil {
+		r.violations++
+	}
 }
 
 // playPoints strikes at every point in every way, some at once, and tells of them in their order.
