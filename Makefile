@@ -13,6 +13,8 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 20000x
 # What `make bench-micro` measures.
 BENCH ?= .
+# For how long `make chaos` begins rounds in which hives and servers are killed at random moments.
+CHAOS ?= 60s
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -44,7 +46,7 @@ test: ## Run all tests (needs Go and make only)
 	CGO_ENABLED=0 go test ./...
 
 .PHONY: check
-check: fmt-check tidy-check fix-check vet lint race fuzz ## Run everything that must hold before a change goes in
+check: fmt-check tidy-check fix-check vet lint race fuzz chaos-check ## Run everything that must hold before a change goes in
 
 .PHONY: fmt
 fmt: ## Format the code
@@ -75,6 +77,10 @@ fuzz: ## Run every fuzz target for a short while (FUZZTIME=30s for longer)
 		done; \
 	done
 
+.PHONY: chaos
+chaos: chaos-build ## Kill hives and servers between every two steps and at random (2 minutes; CHAOS=10m for longer)
+	bin/chaos/chaos -random $(CHAOS)
+
 .PHONY: bench
 bench: build ## Measure spawning from end to end, beside the floor of the same run
 	go run ./internal/bench
@@ -86,6 +92,16 @@ bench-micro: ## Run the benchmarks of the packages (BENCH=regexp to choose)
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf bin
+
+# What `make check` runs of `make chaos`: at each point the hive is killed, and a few rounds of chance.
+.PHONY: chaos-check
+chaos-check: chaos-build
+	CGO_ENABLED=0 go test -tags chaos ./internal/fault
+	bin/chaos/chaos -mode hive -random 3s -calm=false
+
+.PHONY: chaos-build
+chaos-build:
+	CGO_ENABLED=0 go build -tags chaos -o bin/chaos/ ./internal/chaos ./cmd/rbee-hive ./internal/e2e/testdata/worker
 
 # The parts of `make check` that only look.
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/rbee-keeper/hive/internal/fault"
 )
 
 // holdBack is how long an event may wait for those behind it. A spawn is over in less: all that it has to say then leaves
@@ -80,6 +82,7 @@ func (c *courier) round() bool {
 	c.mu.Unlock()
 	for _, s := range stories {
 		s.release()
+		fault.Point("consumer.narrated")
 	}
 	return len(stories) > 0
 }

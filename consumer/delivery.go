@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/rbee-keeper/hive/internal/fault"
 )
 
 // delivery is one message of the work queue, and what the server is told of it. The verbs are those of the protocol
@@ -69,6 +71,7 @@ func (d *delivery) keepAlive() (stop func()) {
 		defer d.mu.Unlock()
 		if d.alive != nil {
 			_ = d.nc.Publish(d.reply, []byte("+WPI")) // if it gets lost, the next one may not
+			fault.Point("consumer.inprogress")
 			d.alive.Reset(every)
 		}
 	})

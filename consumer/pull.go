@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/rbee-keeper/hive/internal/fault"
 )
 
 const (
@@ -64,6 +66,7 @@ func (p *puller) next(ctx context.Context, recalled <-chan struct{}, wait bool, 
 	if err := p.ask(wait, most); err != nil {
 		return last(err)
 	}
+	fault.Point("consumer.asked")
 	patience := 2 * pullHeartbeat
 	if !wait {
 		patience = pullAtOnce

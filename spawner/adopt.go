@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/rbee-keeper/hive/internal/fault"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -95,10 +96,16 @@ func (s *Spawner) forget(worker string) {
 		return // another process is starting it after all
 	}
 	defer claim.Release()
-	if _, err := s.readRecord(worker); errors.Is(err, fs.ErrNotExist) {
-		if err := claim.Remove(); err != nil {
-			s.skip(worker, err)
-		}
+	fault.Point("spawner.forgotten")
+	if _, err := s.readRecord(worker); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	rec, err := s.recoverEnded(claim, worker)
+	if err == nil && rec == nil {
+		err = claim.Remove()
+	}
+	if err != nil {
+		s.skip(worker, err)
 	}
 }
 

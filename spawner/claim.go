@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/rbee-keeper/hive/internal/fault"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -74,8 +75,10 @@ func (s *Spawner) claimed(claim *process.Claim, job messages.Job) (*process.Clai
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		prior, err := s.recover(job)
-		if errors.Is(err, messages.HiveBusy) {
-			return claim, nil, nil // nothing of an earlier start runs
+		if errors.Is(err, messages.HiveBusy) { // nothing of an earlier start runs
+			if prior, err = s.recoverEnded(claim, job.WorkerID); prior == nil || prior.Job.JobID != job.JobID {
+				return claim, nil, err
+			}
 		}
 		claim.Release()
 		if err != nil {
@@ -110,6 +113,7 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 	if err != nil || prior.check(job.WorkerID) != nil {
 		return nil, startedElsewhere(job)
 	}
+	fault.Point("spawner.found")
 	body, err := prior.encode() // without the process, as whoever started it writes it
 	if err == nil {
 		err = s.run.WriteStarted(job.WorkerID, found, body)
@@ -119,6 +123,30 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 	}
 	prior.started(found)
 	s.cfg.Logger.Warn("found a worker whose start was cut short", "worker", job.WorkerID, "pid", found.PID)
+	return &prior, nil
+}
+
+// recoverEnded finds out whether a worker whose start was cut short was started after all, and has ended since: then it may have
+// written something to its log. If so, that becomes its record and its job's answer. Otherwise it returns nil: the start is taken for
+// one that never was. So a worker that ends without a word while the hive dies behind its start may be started again.
+func (s *Spawner) recoverEnded(claim *process.Claim, worker string) (*record, error) {
+	var prior record
+	known := s.run.ReadStarting(worker, &prior) == nil && prior.check(worker) == nil && prior.Result.LogPath == s.logPath(prior.Job)
+	if !known || sizeOf(prior.Result.LogPath) <= prior.LogStart {
+		return nil, nil
+	}
+	prior.answered = true
+	prior.Failure = messages.Errorf(messages.WorkerExited, "%s has ended, and how is not known: the hive was killed while it started it; its log is %s",
+		prior.Result.Worker, prior.Result.LogPath)
+	s.dossier(prior.Failure, prior, prior.LogStart)
+	body, err := prior.encode()
+	if err == nil {
+		err = claim.Replace(process.Started{}, body)
+	}
+	if err != nil {
+		return nil, unexpected("recover the worker", err)
+	}
+	s.cfg.Logger.Warn("found that a worker whose start was cut short has ended", "worker", worker, "log", prior.Result.LogPath)
 	return &prior, nil
 }
 

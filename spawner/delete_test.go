@@ -269,6 +269,7 @@ func TestCutShortStartIsListedAndDeleted(t *testing.T) {
 	<-h.exited
 	cutShort(t, h.dir("w"))
 	cutShort(t, h.dir("ended"))
+	require.NoError(t, os.Remove(ended.LogPath)) // as if it had never been started
 	h.reopen()
 	require.Equal(t, []string{"w"}, ids(h.list(true)))
 	require.Equal(t, w.PID, h.get("w").PID)

@@ -1,6 +1,7 @@
 package spawner
 
 import (
+	"os"
 	"unicode/utf8"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -51,4 +52,13 @@ func ending(line string) string {
 		at++
 	}
 	return ellipsis + line[at:]
+}
+
+// sizeOf returns the size of a log in bytes; 0 if there is none.
+func sizeOf(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
 }

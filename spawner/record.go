@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
@@ -30,6 +31,8 @@ type entry struct {
 	Terms *terms `json:"terms,omitempty"`
 	// Failure is the answer instead, if the process ended while it was watched.
 	Failure *messages.Error `json:"failure,omitempty"`
+	// LogStart is how long the log was before the start, in bytes: what is behind that, the worker wrote.
+	LogStart int64 `json:"log_start,omitempty"`
 }
 
 // encode returns the entry as JSON.
@@ -46,6 +49,9 @@ func (e entry) encode() ([]byte, error) {
 		var failure []byte
 		failure, err = json.Marshal(e.Failure)
 		data = append(append(data, `,"failure":`...), failure...)
+	}
+	if e.LogStart > 0 {
+		data = strconv.AppendInt(append(data, `,"log_start":`...), e.LogStart, 10)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("record of %s: %w", e.Result.WorkerID, err)

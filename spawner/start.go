@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/rbee-keeper/hive/internal/fault"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/binary"
 	"github.com/rbee-keeper/hive/spawner/device"
@@ -136,6 +137,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	if ctx.Err() != nil {
 		return nil, draining("the worker was not started")
 	}
+	what.LogStart = sizeOf(cmd.LogPath)
 	body, err := what.encode()
 	if err == nil {
 		err = claim.Prepare(body)
@@ -143,6 +145,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	if err != nil {
 		return nil, unexpected("prepare the worker", err)
 	}
+	fault.Point("spawner.prepared")
 	p, err := startRetrying(ctx, cmd, claim, port)
 	if err != nil {
 		return nil, spawnFailed(cmd, err)
@@ -154,8 +157,10 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	rec.started(p.Started)
 	run := &running{Process: p, record: rec}
 	err = claim.Commit(p.Started)
+	fault.Point("spawner.recorded")
 	claim.Release()
 	port.Release()
+	fault.Point("spawner.released")
 	s.watcher.Watch(p, func(exit process.Exit) {
 		end := s.keepEnd(rec, exit)
 		if run.end() {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rbee-keeper/hive/internal/fault"
 	"github.com/rbee-keeper/hive/messages"
 )
 
@@ -30,6 +31,7 @@ func (s *Spawner) watch(ctx context.Context, run *running) {
 		case <-run.Done():
 			return
 		case <-deadline.C:
+			s.lastLook(ctx, run)
 			return
 		case <-ctx.Done():
 			return
@@ -40,6 +42,18 @@ func (s *Spawner) watch(ctx context.Context, run *running) {
 			delay = min(2*delay, lastProbe)
 			probe.Reset(delay)
 		}
+	}
+}
+
+// lastLook asks the kernel whether the worker has ended: where this process, or its machine, stood still for a while, the watch may be over
+// before anybody has told it.
+func (s *Spawner) lastLook(ctx context.Context, run *running) {
+	if run.Started.Alive() {
+		return
+	}
+	select {
+	case <-run.Done():
+	case <-ctx.Done():
 	}
 }
 
@@ -64,6 +78,7 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 	}
 	if err == nil && !run.ended() {
 		s.publish(run.record)
+		fault.Point("spawner.linked")
 	}
 	if !run.answer() {
 		err = s.exited(run, tell)
@@ -98,8 +113,10 @@ func (s *Spawner) exited(run *running, tell story) error {
 		e.Message += " and wrote nothing to " + rec.Result.LogPath
 	}
 	rec.Failure = e
+	fault.Point("spawner.ended")
 	if err := s.replaceRecord(rec); err != nil {
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
 	}
+	fault.Point("spawner.replaced")
 	return e
 }

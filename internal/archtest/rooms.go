@@ -23,15 +23,15 @@ func Rooms() map[string][]string {
 	return map[string][]string{
 		"messages": {"std", uuid},
 
-		"spawner":         {"std", "messages", "spawner/..."},
+		"spawner":         {"std", "messages", "spawner/...", "internal/fault"},
 		"spawner/device":  {"std"},
 		"spawner/binary":  {"std", sys},
 		"spawner/catalog": {"std", "spawner/binary", semver},
 		"spawner/devtree": {"std", "spawner/binary", toml},
 		"spawner/logs":    {"std", sys},
-		"spawner/process": {"std", sys},
+		"spawner/process": {"std", "internal/fault", sys},
 
-		"consumer": {"std", "messages", natsGo},
+		"consumer": {"std", "messages", "internal/fault", natsGo},
 		"queen":    {"std", "messages", natsGo},
 
 		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/catalog", "spawner/devtree", "spawner/logs", "spawner/process", "messages", "internal/cli", "internal/doctor", "internal/natsconn", "internal/show", cobra, pflag, systemd, sys},
@@ -52,7 +52,9 @@ func Rooms() map[string][]string {
 		"internal/proctest":   {"std", testify},
 		"internal/archtest":   {"std"},
 		"internal/tinyworker": {"std"},
+		"internal/fault":      {"std", sys},
 		"internal/bench":      {"*"},
+		"internal/chaos":      {"*"},
 		"internal/e2e":        {"*"},
 	}
 }

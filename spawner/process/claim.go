@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/internal/fault"
 )
 
 // Claim is the right to start the processes of one worker: its lock.
@@ -71,8 +73,19 @@ func (c *Claim) Commit(p Started) error {
 	return writeAll(c.writer, encodeRecord(p, c.body), c.run.lockPath(c.worker))
 }
 
-// Replace makes p and body the record of a worker that has ended, without a second file: there may be no room for one.
+// Replace makes p and body the record of a worker that has ended. Whoever reads it finds the old one or the new one, also when
+// this process is killed meanwhile; only where there is no room for a second file, a moment without a record is risked.
 func (c *Claim) Replace(p Started, body []byte) error {
+	path, now := c.run.worker(c.worker)+"/"+recordFile, time.Now()
+	err := os.WriteFile(path+unfinished, encodeRecord(p, body), 0o600)
+	if err == nil {
+		fault.Point("process.rewritten")
+		err = os.Rename(path+unfinished, path)
+	}
+	if err == nil {
+		return os.Chtimes(c.run.lockPath(c.worker), now, now) // another stamp: see [RunDir.Stamp]
+	}
+	_ = unix.Unlink(path + unfinished)
 	if err := c.Prepare(body); err != nil {
 		return err
 	}
@@ -100,7 +113,8 @@ func (c *Claim) Remove() error {
 // behind returns the files that an earlier start may have left beside the lock, those among them that a crash left unfinished.
 func (c *Claim) behind() []string {
 	exit, failure := c.run.exitPath(c.worker), c.run.failurePath(c.worker)
-	return []string{c.run.worker(c.worker) + "/" + recordFile, exit, exit + unfinished, failure, failure + unfinished}
+	record := c.run.worker(c.worker) + "/" + recordFile
+	return []string{record, record + unfinished, exit, exit + unfinished, failure, failure + unfinished}
 }
 
 // forget removes the record of an earlier start and what it wrote into the lock file. Behind that, and before anything is
@@ -144,7 +158,7 @@ func (c *Claim) Abandon() {
 }
 
 // Publish makes what is in the worker's lock file its record, by giving the file its second name: the record appears whole.
-// A record that is there already is the same file.
+// A record that is there already stays: it is the same file, or what [Claim.Replace] made of it.
 func (d *RunDir) Publish(worker string) error {
 	path := d.worker(worker) + "/" + recordFile
 	if err := unix.Link(d.lockPath(worker), path); err != nil && !errors.Is(err, unix.EEXIST) {

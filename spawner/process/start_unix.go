@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/internal/fault"
 )
 
 // Command is a process to start.
@@ -59,6 +61,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		return nil, err
 	}
 	defer executed()
+	fault.Point("process.opened")
 	p := &Process{LogStart: stat.Size, Started: Started{At: time.Now().UTC()}, child: true, done: make(chan struct{})}
 	err = p.forkExec(path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
 		Dir:   cmd.Dir,
@@ -72,6 +75,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		}
 		return nil, err
 	}
+	fault.Point("process.forked")
 	p.BootID = bootID()
 	return p, nil
 }

@@ -1,0 +1,142 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// plan is what chance decided for one round. The same seed decides the same; what the machine makes of it differs.
+type plan struct {
+	hives   int
+	jobs    []job
+	within  time.Duration // in which the jobs are queued
+	watch   time.Duration
+	maxJobs int
+	acts    []act
+}
+
+// act is one blow of a round.
+type act struct {
+	after time.Duration // behind the one before
+	hive  int           // which process is struck; -1 is none
+	stop  bool          // it is stopped and not killed
+	kills bool          // the server is killed
+	back  time.Duration // how long whoever was struck is away
+}
+
+// draw lets chance make a plan.
+func draw(chance *rand.Rand) plan {
+	between := func(least, most time.Duration) time.Duration {
+		return least + time.Duration(chance.Int64N(int64(most-least)))
+	}
+	models := make([]string, 16+chance.IntN(16))
+	for i := range models {
+		models[i] = []string{serving, serving, serving, mute, other, failing}[chance.IntN(6)]
+	}
+	p := plan{
+		hives: 1 + chance.IntN(2), jobs: jobs(models, chance), within: between(500*time.Millisecond, 2*time.Second),
+		watch: between(20*time.Millisecond, 300*time.Millisecond), maxJobs: 1 + chance.IntN(8),
+	}
+	for range 3 + chance.IntN(4) {
+		a := act{after: between(10*time.Millisecond, 500*time.Millisecond), hive: chance.IntN(p.hives), back: between(time.Millisecond, 200*time.Millisecond)}
+		switch chance.IntN(8) {
+		case 0, 1:
+			a.kills, a.hive = true, -1
+		case 2:
+			a.kills = true
+		case 3:
+			a.stop, a.back = true, between(ackWait/2, 3*ackWait)
+		}
+		p.acts = append(p.acts, a)
+	}
+	return p
+}
+
+// String tells the plan.
+func (p plan) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d jobs within %s, %d processes of the hive with %d slots, watch %s", len(p.jobs), p.within.Round(time.Millisecond), p.hives, p.maxJobs,
+		p.watch.Round(time.Millisecond))
+	for _, a := range p.acts {
+		text.WriteString("; " + a.String())
+	}
+	return text.String()
+}
+
+// String tells the blow.
+func (a act) String() string {
+	who := []string{}
+	if a.hive >= 0 {
+		who = append(who, fmt.Sprintf("hive %d", a.hive+1))
+	}
+	if a.kills {
+		who = append(who, "server")
+	}
+	what := "killed"
+	if a.stop {
+		what = "stopped"
+	}
+	return fmt.Sprintf("+%s %s %s for %s", a.after.Round(time.Millisecond), strings.Join(who, " and "), what, a.back.Round(time.Millisecond))
+}
+
+// play plays a round of chance.
+func (p plan) play(ctx context.Context, st *stage) (verdict, error) {
+	st.watch, st.maxJobs = p.watch, p.maxJobs
+	hives := make([]*party, p.hives)
+	for i := range hives {
+		var err error
+		if hives[i], err = st.serve(ctx); err != nil {
+			return verdict{}, err
+		}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	sent := st.sendAside(ctx, p.jobs, p.within)
+	defer func() {
+		cancel()
+		_ = sent()
+	}()
+	if err := p.strikeAll(ctx, st, hives); err != nil {
+		return verdict{}, err
+	}
+	if err := sent(); err != nil {
+		return verdict{}, err
+	}
+	return st.verify(ctx, p.jobs), nil
+}
+
+func (p plan) strikeAll(ctx context.Context, st *stage, hives []*party) (err error) {
+	for _, a := range p.acts {
+		if err := wait(ctx, a.after); err != nil {
+			return err
+		}
+		if a.hive >= 0 && a.stop {
+			stop(hives[a.hive])
+		} else if a.hive >= 0 {
+			st.killHive(hives[a.hive])
+		}
+		if a.kills {
+			st.killServer()
+		}
+		if err := wait(ctx, a.back); err != nil {
+			return err
+		}
+		if a.kills {
+			if err := st.startServer(ctx); err != nil {
+				return err
+			}
+		}
+		if a.hive >= 0 && a.stop {
+			goOn(hives[a.hive])
+		} else if a.hive >= 0 {
+			if hives[a.hive], err = st.startHive(""); err != nil { // it may be killed again before it is ready
+				return err
+			}
+		}
+	}
+	return nil
+}
