@@ -124,9 +124,9 @@ func TestManifestRefusals(t *testing.T) {
 		code           messages.Code
 		says           string
 	}{
-		"another device":  {"cpu-only", "cuda:0", messages.UnsupportedDevice, "worker cpu-only 1.0.0 serves cpu and not cuda:0"},
-		"another GPU":     {"one-gpu", "GPU-0", messages.UnsupportedDevice, "serves cuda:1 and not GPU-0"},
-		"another type":    {"typed", "cpu", messages.UnsupportedDevice, "serves cuda and not cpu"},
+		"another device": {"cpu-only", "cuda:0", messages.UnsupportedDevice, "worker cpu-only 1.0.0 serves cpu and not cuda:0"},
+		"another GPU":    {"one-gpu", "GPU-0", messages.UnsupportedDevice, "serves cuda:1 and not GPU-0"},
+		"another type":   {"typed", "cpu", messages.UnsupportedDevice, "serves cuda and not cpu"},
 		"no UUID is known": {
 			"uuid", "cuda:0", messages.DeviceNotFound,
 			"worker uuid 1.0.0: env.set.CUDA_VISIBLE_DEVICES: ${device_uuid}: this hive does not know the UUID of device cuda:0",

@@ -188,8 +188,10 @@ func differing(left, right *messages.CatalogEntry, samePlatform bool) []string {
 		name  string
 		alike bool
 	}{
-		{"checksum", !samePlatform || left.SHA256 == right.SHA256}, {"problem", (left.Problem == "") == (right.Problem == "")},
-		{"pinned", left.Pinned == right.Pinned}, {"chosen", left.Chosen == right.Chosen},
+		{"checksum", !samePlatform || left.SHA256 == right.SHA256},
+		{"problem", (left.Problem == "") == (right.Problem == "")},
+		{"pinned", left.Pinned == right.Pinned},
+		{"chosen", left.Chosen == right.Chosen},
 	} {
 		if !one.alike {
 			differs = append(differs, one.name)
