@@ -78,8 +78,9 @@ fuzz: ## Run every fuzz target for a short while (FUZZTIME=30s for longer)
 	done
 
 .PHONY: chaos
-chaos: chaos-build ## Kill hives and servers between every two steps and at random (2 minutes; CHAOS=10m for longer)
+chaos: chaos-build ## Kill hives and servers between every two steps and at random (4 minutes; CHAOS=10m for longer)
 	bin/chaos/chaos -random $(CHAOS)
+	RBEE_E2E_KILLS=200 CGO_ENABLED=0 go test -count=1 -run TestAHiveKilledAtAnyMomentKnowsItsWorkers ./internal/e2e
 
 .PHONY: bench
 bench: build ## Measure spawning from end to end, beside the floor of the same run

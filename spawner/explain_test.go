@@ -90,16 +90,17 @@ func TestCatalog(t *testing.T) {
 	require.Zero(t, page.Next)
 	var got []string
 	for _, entry := range page.Entries {
-		text := entry.Worker + " " + entry.Version
+		var text strings.Builder
+		text.WriteString(entry.Worker + " " + entry.Version)
 		for word, is := range map[string]bool{" pinned": entry.Pinned, " manifest": entry.Manifest, " problem": entry.Problem != ""} {
 			if is {
-				text += word
+				text.WriteString(word)
 			}
 		}
 		if entry.Chosen {
-			text += " chosen"
+			text.WriteString(" chosen")
 		}
-		got = append(got, text)
+		got = append(got, text.String())
 	}
 	require.Equal(t, []string{
 		cpuWorker + " 0.1.0 chosen", "cuda-llm-worker-rbee 0.1.0 chosen", "server 1.0.0-rc.1 manifest", "server b2", "server b1 pinned chosen", "server b0",
