@@ -159,7 +159,10 @@ func TestAPullTakesNoMoreThanThereAreSlots(t *testing.T) {
 			at = append(at, g.next(t))
 		}
 		require.Empty(t, g.arrived)
-		require.LessOrEqual(t, f.consumer().NumAckPending, 2*slots, "those at work, and those that are not acknowledged yet")
+		if done == 0 { // later, some may be over and not acknowledged yet
+			require.Equal(t, slots, f.consumer().NumAckPending)
+			f.awaitPending(jobs - slots)
+		}
 		for _, c := range at { // all at once, so that as many are pulled at once
 			c.through()
 		}
