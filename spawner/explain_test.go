@@ -82,7 +82,7 @@ func TestCatalog(t *testing.T) {
 		h.install("server", "b"+strconv.Itoa(i))
 	}
 	h.installManifest("server", "1.0.0-rc.1", `{"devices":["cpu"],"description":"a candidate","sha256":"`+strings.Repeat("0", 64)+`"}`)
-	h.installManifest("server", "2.0.0-rc.1", `{"nmae":1}`)
+	h.installManifest("server", "2.0.0-rc.1", `{"xame":1}`)
 	require.NoError(t, catalog.Open(h.cfg.CatalogDir).Pin("server", "b1"))
 	page, err := h.Catalog(t.Context(), messages.CatalogRequest{})
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestCatalog(t *testing.T) {
 	require.Equal(t, "a candidate", candidate.Description)
 	require.Equal(t, strings.Repeat("0", 64), candidate.SHA256)
 	require.Positive(t, candidate.Size)
-	require.Contains(t, page.Entries[6].Problem, "worker.json:1:2: nmae")
+	require.Contains(t, page.Entries[6].Problem, "worker.json:1:2: xame")
 
 	rest, err := h.Catalog(t.Context(), messages.CatalogRequest{Skip: 5})
 	require.NoError(t, err)

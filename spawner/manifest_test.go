@@ -116,7 +116,7 @@ func TestManifestRefusals(t *testing.T) {
 	h.installManifest("one-gpu", "1.0.0", `{"devices":["cuda:1"]}`)
 	h.installManifest("typed", "1.0.0", `{"worker_type":"CudaLlm"}`)
 	h.installManifest("uuid", "1.0.0", `{"env":{"set":{"CUDA_VISIBLE_DEVICES":"${device_uuid}"}}}`)
-	h.installManifest("mistaken", "1.0.0", `{"args":["${modle}"]}`)
+	h.installManifest("mistaken", "1.0.0", `{"args":["${mudel}"]}`)
 	changed := h.entry("changed", "1.0.0")
 	require.NoError(t, os.WriteFile(changed, []byte("#!/bin/sh\n"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(changed), catalog.ManifestName), []byte(`{"sha256":"`+strings.Repeat("0", 64)+`"}`), 0o644))
@@ -137,7 +137,7 @@ func TestManifestRefusals(t *testing.T) {
 			"worker uuid 1.0.0: env.set.CUDA_VISIBLE_DEVICES: ${device_uuid}: ",
 		},
 		"a CPU has none":    {"uuid", "cpu", messages.DeviceNotFound, "device cpu has no UUID"},
-		"a mistake":         {"mistaken", "cpu", messages.BinaryInvalid, "worker.json:1:10: args[0]: ${modle} stands for nothing"},
+		"a mistake":         {"mistaken", "cpu", messages.BinaryInvalid, "worker.json:1:10: args[0]: ${mudel} stands for nothing"},
 		"another program":   {"changed", "cpu", messages.ChecksumMismatch, "it was changed since it was installed"},
 		"a pin that is off": {"pinned", "cpu", messages.WorkerNotInstalled, "pinned version 1.0.0 (pinned: unpin it, or install that) is not installed; these versions are: 2.0.0"},
 	} {

@@ -93,7 +93,7 @@ func TestAddRefusesAndLeavesNothing(t *testing.T) {
 		"no name":               {map[string]string{"w*": sh}, "", "1.0.0", "want a name"},
 		"no version":            {map[string]string{"w*": sh}, "w", "", "want a semantic version"},
 		"another name":          {map[string]string{"w*": sh, "worker.json": `{"name":"x"}`}, "w", "1.0.0", "name: is x; leave the field out"},
-		"a mistake":             {map[string]string{"w*": sh, "worker.json": `{"nmae":"x"}`}, "w", "1.0.0", "release/worker.json:1:2: nmae"},
+		"a mistake":             {map[string]string{"w*": sh, "worker.json": `{"xame":"x"}`}, "w", "1.0.0", "release/worker.json:1:2: xame"},
 		"another checksum":      {map[string]string{"w*": sh, "worker.json": `{"sha256":"` + strings.Repeat("0", 64) + `"}`}, "w", "1.0.0", "has the checksum"},
 		"a missing file":        {map[string]string{"w*": sh, "worker.json": `{"files":["x"]}`}, "w", "1.0.0", "release/worker.json: needs x"},
 		"a link out":            {map[string]string{"w*": sh, "lib/x": "-> ../../x"}, "w", "1.0.0", "leads out of what is installed"},

@@ -83,7 +83,7 @@ func copyFile(ctx context.Context, path, from string, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(file, patient{ctx, source})
+	_, err = io.Copy(file, until(ctx, source))
 	err = errors.Join(err, file.Chmod(mode), file.Sync(), file.Close())
 	if err != nil {
 		return fmt.Errorf("copy %q: %w", from, err)
@@ -91,17 +91,19 @@ func copyFile(ctx context.Context, path, from string, mode fs.FileMode) error {
 	return nil
 }
 
-// patient is a reader that reads until its context ends.
-type patient struct {
-	ctx context.Context
-	io.Reader
-}
+// readerFunc is a function that reads.
+type readerFunc func([]byte) (int, error)
 
-func (p patient) Read(buffer []byte) (int, error) {
-	if p.ctx.Err() != nil {
-		return 0, context.Cause(p.ctx)
-	}
-	return p.Reader.Read(buffer)
+func (read readerFunc) Read(buffer []byte) (int, error) { return read(buffer) }
+
+// until returns a reader that reads until the context ends.
+func until(ctx context.Context, from io.Reader) io.Reader {
+	return readerFunc(func(buffer []byte) (int, error) {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+		return from.Read(buffer)
+	})
 }
 
 // syncDir returns when the names in a directory are on disk. Windows has no such call.

@@ -197,10 +197,9 @@ func (c *Catalog) checkPlace(dir, path string) error {
 		name, inside, _ = strings.Cut(inside, string(filepath.Separator))
 		at = filepath.Join(at, name)
 		info, err := os.Lstat(at)
-		if err != nil {
-			return nil // who looks for the file itself says so
-		}
 		switch {
+		case err != nil:
+			inside = "" // who looks for the file itself says what is wrong
 		case info.Mode().Type() == fs.ModeSymlink:
 			if err := c.checkLink(at); err != nil {
 				return err
@@ -216,12 +215,14 @@ func (c *Catalog) checkPlace(dir, path string) error {
 
 // checkParents verifies the directories above a program that was installed elsewhere.
 func checkParents(path string) error {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return nil // who looks for the file itself says so
+	if real, err := filepath.EvalSymlinks(path); err == nil { // else who looks for the file itself says what is wrong
+		path = real
 	}
-	for dir := filepath.Dir(real); ; dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && dir != filepath.Dir(dir) {
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("look above %q: %w", path, err)
 		}

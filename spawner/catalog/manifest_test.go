@@ -3,7 +3,6 @@ package catalog_test
 import (
 	"encoding/json"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -86,7 +85,7 @@ func refusedManifests() map[string]struct{ text, at, says string } {
 		"device of another's":  {`{"devices":["cpu:0"]}`, "1:13", "devices[0]: is cpu:0"},
 		"args as text":         {`{"args":"--model m"}`, "1:9", "args: is a string; it must be a list"},
 		"an arg as a number":   {"{\"args\": [\n \"--port\",\n 9001\n]}", "3:2", "args[1]: is a number; it must be a string"},
-		"unknown value":        {"{\"args\": [\n  \"--model\", \"${modle}\"\n]}", "2:14", "args[1]: ${modle} stands for nothing; the known names are worker_id, "},
+		"unknown value":        {"{\"args\": [\n  \"--model\", \"${mudel}\"\n]}", "2:14", "args[1]: ${mudel} stands for nothing; the known names are worker_id, "},
 		"value not closed":     {`{"args":["${model"]}`, "1:10", "args[0]: ${model is not closed"},
 		"value without a name": {`{"args":["${}"]}`, "1:10", "args[0]: ${} is not closed or has no name"},
 		"a line in an arg":     {`{"args":["a\nb"]}`, "1:10", "args[0]: holds the control character U+000A"},
@@ -119,7 +118,7 @@ func refusedManifests() map[string]struct{ text, at, says string } {
 		"grace without a unit": {`{"stop":{"grace":"30"}}`, "1:18", "stop.grace: is 30; use a time such as 30s"},
 		"no grace":             {`{"stop":{"grace":"0s"}}`, "1:18", "stop.grace: is 0s"},
 		"a day of grace":       {`{"stop":{"grace":"24h"}}`, "1:18", "stop.grace: is 24h"},
-		"columns are of runes": {`{"description":"é","nmae":"w"}`, "1:20", "nmae: unknown field"},
+		"columns are of runes": {`{"description":"é","xame":"w"}`, "1:20", "xame: unknown field"},
 		"too large":            {`{"description":"` + strings.Repeat(" ", catalog.MaxManifest) + `"}`, "1:1", "more than 65536 bytes"},
 	}
 }
@@ -259,7 +258,7 @@ func FuzzDecodeManifest(f *testing.F) {
 		written, err := json.Marshal(got)
 		require.NoError(t, err)
 		again, err := catalog.DecodeManifest("m", written)
-		require.NoError(t, err, fmt.Sprintf("%s", written))
+		require.NoError(t, err, string(written))
 		require.Equal(t, got, again)
 	})
 }

@@ -57,7 +57,7 @@ func TestChooseComparesTheChecksum(t *testing.T) {
 	require.Len(t, broken, 1)
 	var mismatch *catalog.ChecksumError
 	require.ErrorAs(t, broken[0].Err, &mismatch)
-	require.Equal(t, checksum(program(t)), mismatch.Want)
+	require.Equal(t, mismatch.Want, checksum(program(t)))
 	require.Equal(t, checksum([]byte("#!/bin/sh ")), mismatch.Got)
 	requireOneLine(t, broken[0].Err)
 
@@ -170,7 +170,7 @@ func TestManifestsThatBreakTheirEntry(t *testing.T) {
 		spoil    func(t *testing.T, dir string)
 		says     string
 	}{
-		"a mistake":       {manifest: `{"nmae":"x"}`, says: "worker.json:1:2: nmae: unknown field"},
+		"a mistake":       {manifest: `{"xame":"x"}`, says: "worker.json:1:2: xame: unknown field"},
 		"half written":    {manifest: `{"name":`, says: "worker.json:1:9: "},
 		"another name":    {manifest: `{"name":"other"}`, says: "name: is other in the entry of " + cpu},
 		"another version": {manifest: `{"version":"9.9.9"}`, says: "version: is 9.9.9 in the entry of version 2.0.0"},
