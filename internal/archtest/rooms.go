@@ -36,7 +36,7 @@ func Rooms() map[string][]string {
 
 		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/devtree", "spawner/logs", "spawner/process", "messages", "internal/cli", "internal/doctor", "internal/natsconn", cobra, pflag, systemd, sys},
 		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", cobra, pflag},
-		"cmd/llm-worker": {"std"},
+		"cmd/llm-worker": {"std", "internal/backend"},
 
 		"internal/cli":      {"std", cobra, pflag, tint, term},
 		"internal/natsconn": {"std", natsGo, natsContext, pflag},
@@ -49,6 +49,8 @@ func Rooms() map[string][]string {
 		"internal/natstest":   {"std", "internal/natsd", natsGo},
 		"internal/proctest":   {"std", testify},
 		"internal/archtest":   {"std"},
+		"internal/backend":    {"std"},
+		"internal/fakeserver": {"std"},
 		"internal/tinyworker": {"std"},
 		"internal/bench":      {"*"},
 		"internal/e2e":        {"*"},
