@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -251,7 +252,7 @@ func TestAdapterPassesStreams(t *testing.T) {
 	stream := openStream(t.Context(), t, a.client, a.url, prompt("slowly one two three", `"stream":true`))
 	for _, word := range []string{"one", "two", "three"} {
 		a.play(t, "next")
-		require.True(t, stream.next(t))
+		require.True(t, stream.next(t), "%v %s", stream.lines.Err(), a.logged())
 		require.Contains(t, stream.events[len(stream.events)-1], `"content":"`+word+`"`)
 	}
 	require.True(t, stream.next(t))
@@ -269,24 +270,33 @@ func TestAdapterPassesTheClientsLeaving(t *testing.T) {
 		go func() {
 			defer close(left)
 			request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+chatPath, strings.NewReader(prompt("slowly on", fields...)))
-			if assert.NoError(t, err, name) {
-				if response, err := a.client.Do(request); err == nil {
-					_, _ = response.Body.Read(make([]byte, 1))
-					_ = response.Body.Close()
-				}
+			if !assert.NoError(t, err, name) {
+				return
 			}
+			response, err := a.client.Do(request)
+			if err == nil {
+				_, err = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+			}
+			assert.ErrorIs(t, err, context.Canceled, name)
 		}()
-		require.Eventually(t, func() bool {
-			_, body := ask(t, a.client, http.MethodGet, a.url+"/health", "")
-			return strings.Contains(body, statusBusy)
-		}, patience, time.Millisecond)
+		a.status(t, statusBusy)
+		a.play(t, "begun") // answered when the backend has the request
 		leave()
 		<-left
 		a.play(t, "left") // answered when the backend has seen it
-		require.Eventually(t, func() bool {
-			_, body := ask(t, a.client, http.MethodGet, a.url+"/health", "")
-			return strings.Contains(body, statusReady)
-		}, patience, time.Millisecond)
+		a.status(t, statusReady)
+	}
+}
+
+// status waits until the health check tells the status.
+func (a *adapted) status(t *testing.T, status string) {
+	t.Helper()
+	if !assert.Eventually(t, func() bool {
+		_, body := ask(t, a.client, http.MethodGet, a.url+"/health", "")
+		return strings.Contains(body, status)
+	}, patience, time.Millisecond) {
+		require.Fail(t, "not "+status, a.logged())
 	}
 }
 

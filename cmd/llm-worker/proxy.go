@@ -52,6 +52,10 @@ func (a *adapter) pass(rw http.ResponseWriter, r *http.Request) {
 		}
 		defer a.status.end()
 	}
+	// The server closes a request's body when the answer begins. The backend may answer between the last byte that it needs and
+	// the end of the body that the proxy has yet to see, and the proxy would take the closed body for a broken one and cut the
+	// answer. In full duplex the body stays open.
+	_ = http.NewResponseController(rw).EnableFullDuplex() // every connection of HTTP/1 can
 	a.proxy.ServeHTTP(rw, r)
 }
 

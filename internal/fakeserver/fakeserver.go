@@ -38,6 +38,7 @@ type server struct {
 	health    int
 	enginePID int
 	next      chan struct{} // lets one more piece of a stream go
+	begun     chan struct{} // a client waits for a piece
 	left      chan struct{} // a client has left
 }
 
@@ -48,7 +49,7 @@ func Main(args []string) int {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 		select {}
 	}
-	s := &server{health: http.StatusServiceUnavailable, next: make(chan struct{}), left: make(chan struct{}, 100)}
+	s := &server{health: http.StatusServiceUnavailable, next: make(chan struct{}), begun: make(chan struct{}, 100), left: make(chan struct{}, 100)}
 	if err := s.parse(args); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		return 1

@@ -44,13 +44,19 @@ func (s *server) handler() http.Handler {
 		case <-r.Context().Done():
 		}
 	})
-	routes.HandleFunc("POST /play/left", func(_ http.ResponseWriter, r *http.Request) {
+	routes.HandleFunc("POST /play/begun", until(s.begun))
+	routes.HandleFunc("POST /play/left", until(s.left))
+	return routes
+}
+
+// until answers when the channel has told something.
+func until(told <-chan struct{}) http.HandlerFunc {
+	return func(_ http.ResponseWriter, r *http.Request) {
 		select {
-		case <-s.left:
+		case <-told:
 		case <-r.Context().Done():
 		}
-	})
-	return routes
+	}
 }
 
 func (s *server) answerHealth(rw http.ResponseWriter, _ *http.Request) {
@@ -103,6 +109,7 @@ func (s *server) chat(rw http.ResponseWriter, r *http.Request) {
 
 // wait waits for leave to go on; false: the client has left.
 func (s *server) wait(r *http.Request) bool {
+	s.begun <- struct{}{}
 	select {
 	case <-s.next:
 		return true
