@@ -186,7 +186,7 @@ func TestAdapterTellsItsBackend(t *testing.T) {
 		"--model", odd, "--device", "GPU-3", "--backend-env", "CUDA_VISIBLE_DEVICES=${device_index}", "--backend-env", "GONE=",
 		"--backend-env", "LLAMA_ARG_THREADS=2",
 	}
-	a := startAdapter(t, env, flags, []string{"--host", "127.0.0.1", "--model", "/m/%{model}.gguf"})
+	a := startAdapter(t, env, flags, []string{"--host", "127.0.0.1", "--model", "/m/${model}.gguf"})
 	a.health(t, http.StatusOK)
 	b, guard := a.backend(t)
 	told := a.told(t)

@@ -40,7 +40,6 @@ func TestParseBackendRefuses(t *testing.T) {
 		"no backend":     {[]string{"--", "sh"}, `unexpected argument "sh": every value belongs to a flag, and a server needs --backend`},
 		"stray flag":     {[]string{"--backend-status", "200"}, "--backend-status: it needs --backend"},
 		"unknown name":   {[]string{"--backend", "--", "sh", "--port", "${port}"}, "${port} is not known: use ${backend_port}, ${device}, ${device_index}, ${model}, ${worker_id}"},
-		"other form":     {[]string{"--backend", "--", "sh", "%{port}"}, "%{port} is not known"},
 		"no brace":       {[]string{"--backend", "--", "sh", "${model"}, "has no }"},
 		"unknown in env": {[]string{"--backend", "--backend-env", "A=${b}", "--", "sh"}, "variable A: ${b} is not known"},
 		"no such file":   {[]string{"--backend", "--", "no-such-server"}, "executable file not found in $PATH: install it, or give its absolute path"},

@@ -47,8 +47,7 @@ A backend (Linux, macOS):
   --backend-status CODE what it answers when it serves (default 200)
   --backend-env NAME=V  a variable of its environment, or NAME= to take one away; may be repeated
   --backend-grace D     how long it may take to end before it is killed (default 8s)
-In SERVER, its ARGs and the values of --backend-env, these are replaced; %{…} means the same as ${…}, and is for manifests,
-in which a hive replaces ${…} itself:
+In its ARGs and the values of --backend-env, these are replaced, whatever they contain; $${ stands for ${ itself:
   ${backend_port}       a free port of 127.0.0.1, where the server must listen
   ${model} ${device} ${device_index} ${worker_id}
 LLAMA_ARG_* and VLLM_PORT, VLLM_HOST_IP are taken out of its environment, since they would overrule or confuse its flags.

@@ -72,6 +72,7 @@ func (s *server) parse(args []string) error {
 	flags.IntVar(&s.port, "port", 0, "")
 	device := flags.String("device", "", "")
 	layers := flags.String("ngl", "", "")
+	flags.Bool("disable-uvicorn-access-log", false, "")
 	flags.BoolVar(&s.deaf, "play-deaf", false, "")
 	flags.BoolVar(&s.engine, "play-engine", false, "")
 	flags.StringVar(&s.hold, "play-hold", "", "")
