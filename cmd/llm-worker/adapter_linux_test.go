@@ -131,6 +131,7 @@ func TestAdapterFollowsItsBackend(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(hold, nil, 0o600))
 	queen.until(t, statusReady)
+	a.awaitReady(t)
 	a.health(t, http.StatusOK)
 	info := decode[infoAnswer](t, second(ask(t, a.client, http.MethodGet, a.url+"/info", "")))
 	require.Equal(t, aboutBackend, info.About)

@@ -24,6 +24,8 @@ import (
 
 // manifest is what the manifests of deploy/workers hold, and all that they do.
 type manifest struct {
+	Name        string      `json:"name"`
+	Version     string      `json:"version"`
 	Description string      `json:"description"`
 	WorkerType  string      `json:"worker_type"`
 	Devices     []string    `json:"devices"`
@@ -47,12 +49,12 @@ type manifestEnv struct {
 // they use and no others: it serves the job's model under its name on the one GPU of the job.
 func TestTheManifestsStartTheirServers(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob("../../deploy/workers/*/*.json")
+	files, err := filepath.Glob("../../deploy/workers/*/worker.json")
 	require.NoError(t, err)
 	require.Len(t, files, 6)
 	port, _ := leasePorts(t, len(files))
 	for i, file := range files {
-		t.Run(strings.TrimPrefix(file, "../../deploy/workers/"), func(t *testing.T) {
+		t.Run(filepath.Base(filepath.Dir(file)), func(t *testing.T) {
 			t.Parallel()
 			startManifest(t, file, port+i)
 		})
@@ -66,6 +68,7 @@ func startManifest(t *testing.T, file string, port int) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	require.NoError(t, decoder.Decode(&m))
+	require.Equal(t, strings.TrimSuffix(filepath.Base(filepath.Dir(file)), "-direct"), m.Name)
 	require.Equal(t, "/health", m.Health.Path)
 	require.Equal(t, http.StatusOK, m.Health.Status)
 	grace, err := time.ParseDuration(m.Stop.Grace)
@@ -87,6 +90,7 @@ func startManifest(t *testing.T, file string, port int) {
 		}
 		if strings.HasPrefix(arg, "/opt/") {
 			require.Contains(t, m.Files, arg)
+			require.Contains(t, arg, m.Version)
 			arg = filepath.Join(programs, "server")
 		}
 		args = append(args, values.Replace(arg))
@@ -95,7 +99,7 @@ func startManifest(t *testing.T, file string, port int) {
 	if m.Binary == "/usr/local/bin/llm-worker" {
 		cmd.Path = filepath.Join(programs, "llm-worker")
 	} else {
-		require.True(t, strings.HasPrefix(m.Binary, "/opt/"), m.Binary)
+		require.True(t, strings.HasPrefix(m.Binary, "/opt/") && strings.Contains(m.Binary, m.Version), m.Binary)
 	}
 	cmd.Env = []string{"RBEE_WORKER_ID=w1"}
 	for name, value := range m.Env.Set {
