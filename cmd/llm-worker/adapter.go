@@ -151,13 +151,16 @@ func (a *adapter) keep(ctx context.Context) error {
 			return fmt.Errorf("start the backend %s: %w", a.config.backend.name(), err)
 		}
 		served, err := a.attend(ctx, newProbe(a.config.backend, a.child, port))
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			return nil
 		}
 		if errors.Is(err, errForeign) {
 			a.child.End()
 		}
 		<-a.child.Done()
+		if served && errors.Is(err, errForeign) {
+			return fmt.Errorf("the backend %s does not listen any more: %w", a.config.backend.name(), err)
+		}
 		exit, cause := a.child.Exit()
 		if served || cause != nil || (!errors.Is(err, errForeign) && !backend.Taken(port)) {
 			return &endError{name: a.config.backend.name(), exit: exit, cause: cause, after: time.Since(began), served: served}
@@ -195,8 +198,8 @@ func (a *adapter) start() (port int, err error) {
 // errEnded says that the backend has ended.
 var errEnded = errors.New("the backend has ended")
 
-// attend keeps the status true until ctx ends, the backend does, or another program answers in its place, which are the
-// errors. served says that it served at some time.
+// attend keeps the status true until ctx ends, or the backend does, which is errEnded, or another program answers in its
+// place, which is errForeign. served says that it served at some time.
 func (a *adapter) attend(ctx context.Context, p *probe) (served bool, err error) {
 	asking, stop := context.WithCancel(ctx)
 	var group sync.WaitGroup
@@ -211,14 +214,11 @@ func (a *adapter) attend(ctx context.Context, p *probe) (served bool, err error)
 	})
 	silences := 0
 	for delay := firstProbe; ; {
-		switch pause(asking, delay) {
-		case nil:
+		if err = pause(asking, delay); err == nil {
 			err = p.ask(asking)
-		default:
-			err = asking.Err()
 		}
 		if ctx.Err() != nil {
-			return served, ctx.Err()
+			return served, nil
 		}
 		if asking.Err() != nil {
 			return served, errEnded

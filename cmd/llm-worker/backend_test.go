@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func TestParseBackend(t *testing.T) {
 	require.Equal(t, []string{"sh", "--port", "4711", "--model", "m/org/model", "${HOME}"}, command.Args)
 	require.Equal(t, []string{"B=2", "A=0"}, command.Env)
 	require.Equal(t, time.Second, command.Grace)
-	require.True(t, command.Path[0] == '/', command.Path)
+	require.True(t, filepath.IsAbs(command.Path), command.Path)
 
 	plain, err := parse(contract, environment(nil))
 	require.NoError(t, err)

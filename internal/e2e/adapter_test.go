@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,14 +149,7 @@ func TestAKilledAdapterTakesItsServerAlong(t *testing.T) {
 	process, err := os.FindProcess(a.PID)
 	require.NoError(t, err)
 	require.NoError(t, process.Kill())
-	require.Eventually(t, func() bool {
-		for _, pid := range pids {
-			if alive(pid) {
-				return false
-			}
-		}
-		return true
-	}, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return !slices.ContainsFunc(pids, alive) }, patience, 5*time.Millisecond)
 	require.Eventually(t, func() bool { return len(list(t, wire.nc, false)) == 0 }, patience, 5*time.Millisecond)
 	requireFree(t, a.Port)
 }
