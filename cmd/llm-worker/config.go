@@ -20,9 +20,11 @@ const (
 
 const usage = `llm-worker serves one model name on one device and one port, as a hive starts it.
 It answers with a small deterministic text generator of its own; it does not load the named model.
+With --backend it starts another server instead, and is the worker for it: any that speaks the OpenAI API.
 
 Usage:
   llm-worker --worker-id ID --model MODEL --device DEVICE --port PORT [--queen-url URL] [flags]
+  llm-worker --worker-id ID --model MODEL --device DEVICE --port PORT [--queen-url URL] --backend [flags] -- SERVER [ARG...]
 
 The contract, in the order in which a hive passes it:
   --worker-id ID        id of this worker: 1 to 64 of A-Z a-z 0-9 _ -
@@ -39,8 +41,19 @@ Its own flags, each also an environment variable (the flag wins):
   --version             print the version
   --help                print this text
 
-Endpoints: GET /health, GET /info, GET /v1/models, POST /v1/chat/completions
-Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage
+A backend (Linux, macOS):
+  --backend             start the server behind --, and pass requests to /v1/ on to it
+  --backend-health PATH what to ask it for its health (default /health)
+  --backend-status CODE what it answers when it serves (default 200)
+  --backend-env NAME=V  a variable of its environment, or NAME= to take one away; may be repeated
+  --backend-grace D     how long it may take to end before it is killed (default 8s)
+In its ARGs and the values of --backend-env, these are replaced, whatever they contain; $${ stands for ${ itself:
+  ${backend_port}       a free port of 127.0.0.1, where the server must listen
+  ${model} ${device} ${device_index} ${worker_id}
+LLAMA_ARG_* and VLLM_PORT, VLLM_HOST_IP are taken out of its environment, since they would overrule or confuse its flags.
+
+Endpoints: GET /health, GET /info, GET /v1/models, POST /v1/chat/completions; of a backend, all below /v1/
+Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage; the backend's own if it ends by itself
 `
 
 // errVersion asks for the version instead of a worker.
@@ -60,6 +73,7 @@ type config struct {
 	loadTime  time.Duration // 0: ready at once
 	tokenTime time.Duration // 0: as fast as it goes
 	heartbeat time.Duration
+	backend   *backendConfig // nil: the generator of this program serves
 }
 
 // parse reads the arguments over the environment. It returns flag.ErrHelp or errVersion when the caller asks for
@@ -70,6 +84,7 @@ func parse(args []string, lookup func(string) (string, bool)) (config, error) {
 	flags := flag.NewFlagSet(implementation, flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // run prints the error, once
 	showVersion, queenURL := cfg.define(flags)
+	server := defineBackend(flags)
 
 	if err := fromEnvironment(flags, lookup); err != nil {
 		return config{}, err
@@ -80,14 +95,17 @@ func parse(args []string, lookup func(string) (string, bool)) (config, error) {
 	if *showVersion {
 		return config{}, errVersion
 	}
-	if flags.NArg() > 0 {
-		return config{}, fmt.Errorf("unexpected argument %q: every value belongs to a flag", flags.Arg(0))
+	if flags.NArg() > 0 && !server.on {
+		return config{}, fmt.Errorf("unexpected argument %q: every value belongs to a flag, and a server needs --backend", flags.Arg(0))
 	}
 	if err := requireContract(flags); err != nil {
 		return config{}, err
 	}
 	var err error
-	cfg.queen, err = parseQueenURL(*queenURL)
+	if cfg.queen, err = parseQueenURL(*queenURL); err != nil {
+		return config{}, err
+	}
+	cfg.backend, err = server.finish(flags, cfg)
 	return cfg, err
 }
 

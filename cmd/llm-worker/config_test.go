@@ -120,6 +120,7 @@ func TestUsageNamesEveryFlag(t *testing.T) {
 	t.Parallel()
 	flags := flag.NewFlagSet("", flag.ContinueOnError)
 	new(config).define(flags)
+	defineBackend(flags)
 	flags.VisitAll(func(f *flag.Flag) { require.Contains(t, usage, "--"+f.Name+" ") })
 }
 

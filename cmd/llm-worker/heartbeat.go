@@ -42,7 +42,7 @@ func (w *worker) heartbeat(status string) heartbeat {
 	return heartbeat{
 		Worker: heartbeatWorker{
 			ID: w.config.workerID, ModelID: w.config.model, Device: w.config.device, Port: w.port, Status: status,
-			Implementation: implementation, Version: workerVersion(), PID: w.pid, HiveID: w.config.hiveID, Host: w.hostname,
+			Implementation: w.program, Version: workerVersion(), PID: w.pid, HiveID: w.config.hiveID, Host: w.hostname,
 		},
 		Timestamp: w.now().UTC().Format(time.RFC3339Nano),
 	}

@@ -14,6 +14,9 @@
 //	             ├─ http.Server  health, info, models, chat completions
 //	             ├─ worker.load  starting → ready
 //	             └─ heart.run    heartbeats; its last one says stopped
+//
+// With --backend it generates nothing: it starts another server, such as llama-server, passes requests on to it, and keeps
+// the contract in its place. See adapter.serve.
 package main
 
 import (
@@ -26,6 +29,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/rbee-keeper/hive/internal/backend"
 )
 
 // Exit codes of the worker contract.
@@ -33,9 +38,13 @@ const (
 	exitOK      = 0
 	exitFailure = 1
 	exitUsage   = 2
+	exitSignal  = 128 // and the signal's number, as shells have it
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == guardArgument {
+		os.Exit(backend.Guard(os.Args[2:]))
+	}
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, restore) // a second signal kills at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
@@ -62,9 +71,30 @@ func run(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writ
 		fmt.Fprintf(stderr, "%s: %v\n", implementation, err)
 		return exitFailure
 	}
-	if err := newWorker(cfg, listener.Addr(), slog.New(slog.NewTextHandler(stderr, nil))).serve(ctx, listener); err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", implementation, err)
-		return exitFailure
+	w := newWorker(cfg, listener.Addr(), slog.New(slog.NewTextHandler(stderr, nil)))
+	serve := w.serve
+	if cfg.backend != nil {
+		serve = newAdapter(w).serve
 	}
-	return exitOK
+	err = serve(ctx, listener)
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", implementation, err)
+	}
+	return exitCode(err)
+}
+
+// exitCode returns the exit code that an error of serving means. If a signal ended the backend, the process ends by the
+// same.
+func exitCode(err error) int {
+	ended, ok := errors.AsType[*endError](err)
+	switch {
+	case err == nil:
+		return exitOK
+	case !ok:
+		return exitFailure
+	case ended.exit.Signal != 0:
+		dieOf(ended.exit.Signal)
+		return exitSignal + int(ended.exit.Signal)
+	}
+	return ended.exit.Code
 }

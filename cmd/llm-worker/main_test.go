@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/rbee-keeper/hive/internal/fakeserver"
 )
 
 // playWorker makes the test binary be the worker, as os/exec's own tests do.
@@ -26,6 +28,9 @@ const playWorker = "LLM_WORKER_TEST_PLAY"
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == fakeserver.Play {
+		os.Exit(fakeserver.Main(os.Args[2:]))
+	}
 	if os.Getenv(playWorker) != "" {
 		main()
 	}

@@ -42,12 +42,14 @@ type infoAnswer struct {
 	HiveID         string `json:"hive_id"`
 	Status         string `json:"status"`
 	StartedAt      string `json:"started_at"` // RFC 3339 with nanoseconds, UTC
+
+	Backend *backendAnswer `json:"backend,omitempty"`
 }
 
 // server makes the HTTP server; the contexts of its requests end with requests.
-func (w *worker) server(requests context.Context) *http.Server {
+func (w *worker) server(requests context.Context, handler http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           w.handler(),
+		Handler:           handler,
 		BaseContext:       func(net.Listener) context.Context { return requests },
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
@@ -62,10 +64,12 @@ func (w *worker) handler() http.Handler {
 	routes.HandleFunc("/info", method(http.MethodGet, w.info))
 	routes.HandleFunc("/v1/models", method(http.MethodGet, w.whenServing(w.models)))
 	routes.HandleFunc("/v1/chat/completions", method(http.MethodPost, w.whenServing(w.chat)))
-	routes.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
-		writeError(rw, refuse(http.StatusNotFound, "not_found", "", "no such path: "+r.URL.Path))
-	})
+	routes.HandleFunc("/", notFound)
 	return w.recovered(routes)
+}
+
+func notFound(rw http.ResponseWriter, r *http.Request) {
+	writeError(rw, refuse(http.StatusNotFound, "not_found", "", "no such path: "+r.URL.Path))
 }
 
 func (w *worker) health(rw http.ResponseWriter, _ *http.Request) {
@@ -78,11 +82,15 @@ func (w *worker) health(rw http.ResponseWriter, _ *http.Request) {
 }
 
 func (w *worker) info(rw http.ResponseWriter, _ *http.Request) {
-	writeJSON(rw, http.StatusOK, infoAnswer{
+	writeJSON(rw, http.StatusOK, w.describe(about))
+}
+
+func (w *worker) describe(about string) infoAnswer {
+	return infoAnswer{
 		WorkerID: w.config.workerID, Model: w.config.model, Device: w.config.device, Port: w.port,
-		Implementation: implementation, Version: workerVersion(), About: about, PID: w.pid, HiveID: w.config.hiveID,
+		Implementation: w.program, Version: workerVersion(), About: about, PID: w.pid, HiveID: w.config.hiveID,
 		Status: w.status.current(), StartedAt: w.started.UTC().Format(time.RFC3339Nano),
-	})
+	}
 }
 
 func (w *worker) models(rw http.ResponseWriter, _ *http.Request) {
@@ -119,14 +127,16 @@ func (w *worker) notServing() *apiError {
 	if w.status.current() == statusStopped {
 		return unavailable("stopping", errStopping.Error())
 	}
-	return unavailable("model_loading", "the model is loading; ask /health until it answers 200")
+	return unavailable("model_loading", w.waiting)
 }
 
 // recovered turns a panic into an error for its client; the worker goes on.
 func (w *worker) recovered(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if cause := recover(); cause != nil {
+			if cause := recover(); cause == http.ErrAbortHandler { //nolint:errorlint // net/http asks for this very value
+				panic(cause) // an answer is cut, on purpose
+			} else if cause != nil {
 				w.log.Error("request panicked", "path", r.URL.Path, "err", cause, "stack", string(debug.Stack()))
 				writeError(rw, &apiError{
 					Status: http.StatusInternalServerError, Message: "internal error", Type: "server_error", Code: "internal",

@@ -10,7 +10,7 @@ const (
 	statusStopped  = "stopped"  // it ends; nothing follows
 )
 
-// status is the state of this worker: starting → ready ⇄ busy → stopped. Its zero value is not usable.
+// status is the state of this worker: starting ⇄ ready ⇄ busy → stopped. Its zero value is not usable.
 type status struct {
 	changed chan struct{} // holds one token when the state changed since it was last taken
 
@@ -50,6 +50,23 @@ func (s *status) ready() bool {
 	s.phase = statusReady
 	s.tell()
 	return true
+}
+
+// falter goes back to starting: the worker does not serve for now.
+func (s *status) falter() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == statusReady {
+		s.phase = statusStarting
+		s.tell()
+	}
+}
+
+// running returns how many generations run.
+func (s *status) running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.jobs
 }
 
 // stop is final.

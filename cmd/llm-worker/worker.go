@@ -35,6 +35,8 @@ type worker struct {
 	status    *status
 	generator *generator
 	log       *slog.Logger
+	program   string // what it calls itself
+	waiting   string // what it answers to requests while it does not serve
 
 	now   func() time.Time
 	newID func() string // ids of completions
@@ -51,8 +53,9 @@ func newWorker(cfg config, address net.Addr, log *slog.Logger) *worker {
 	}
 	w := &worker{
 		config: cfg, port: port, pid: os.Getpid(), hostname: hostname, started: time.Now(),
-		status: newStatus(), generator: newGenerator(),
-		now: time.Now, newID: func() string { return "chatcmpl-" + rand.Text() },
+		status: newStatus(), generator: newGenerator(), program: implementation,
+		waiting: "the model is loading; ask /health until it answers 200",
+		now:     time.Now, newID: func() string { return "chatcmpl-" + rand.Text() },
 	}
 	w.log = log.With("worker", cfg.workerID, "device", cfg.device, "pid", w.pid, "port", w.port)
 	return w
@@ -79,7 +82,7 @@ func (w *worker) serve(ctx context.Context, listener net.Listener) error {
 	defer cancel()
 	requests, cut := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cut(nil)
-	server := w.server(requests)
+	server := w.server(requests, w.handler())
 	heart := newHeart(w)
 
 	served := make(chan error, 1)

@@ -36,7 +36,7 @@ func Rooms() map[string][]string {
 
 		"cmd/rbee-hive":  {"std", "consumer", "spawner", "spawner/catalog", "spawner/devtree", "spawner/logs", "spawner/process", "messages", "internal/cli", "internal/doctor", "internal/natsconn", "internal/show", cobra, pflag, systemd, sys},
 		"cmd/rbee":       {"std", "queen", "messages", "internal/cli", "internal/natsconn", "internal/devstack", "internal/show", cobra, pflag},
-		"cmd/llm-worker": {"std"},
+		"cmd/llm-worker": {"std", "internal/backend"},
 
 		"internal/cli":      {"std", cobra, pflag, tint, term},
 		"internal/natsconn": {"std", natsGo, natsContext, pflag},
@@ -51,6 +51,8 @@ func Rooms() map[string][]string {
 		"internal/show":       {"std", "messages", "internal/cli"},
 		"internal/proctest":   {"std", testify},
 		"internal/archtest":   {"std"},
+		"internal/backend":    {"std"},
+		"internal/fakeserver": {"std"},
 		"internal/tinyworker": {"std"},
 		"internal/fault":      {"std", sys},
 		"internal/bench":      {"*"},

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// programs is the directory of the programs that the tests run: rbee-hive, worker, and sleeper, a worker that opens nothing
-// of its own. They are written before the first test, because the kernel does not start a file that is open for writing,
+// programs is the directory of the programs that the tests run: rbee-hive, llm-worker, worker, server, and sleeper, a worker
+// that opens nothing of its own. They are written before the first test, because the kernel does not start a file that is open for writing,
 // and every process that a test starts holds for a moment what this one has open.
 var programs string
 
@@ -62,7 +62,7 @@ func run(m *testing.M) int {
 
 // build puts the programs into dir.
 func build(dir string) error {
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+string(filepath.Separator), "../../cmd/rbee-hive", "./testdata/worker")
+	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", dir+string(filepath.Separator), "../../cmd/rbee-hive", "../../cmd/llm-worker", "./testdata/worker", "./testdata/server")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)

@@ -1,0 +1,5 @@
+package fakeserver
+
+import "syscall"
+
+func session() *syscall.SysProcAttr { return nil }
