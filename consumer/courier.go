@@ -82,7 +82,7 @@ func (c *courier) round() bool {
 	c.mu.Unlock()
 	for _, s := range stories {
 		s.release()
-		fault.Point("consumer/narrated")
+		fault.Point("consumer-narrated")
 	}
 	return len(stories) > 0
 }

@@ -71,7 +71,7 @@ func (d *delivery) keepAlive() (stop func()) {
 		defer d.mu.Unlock()
 		if d.alive != nil {
 			_ = d.nc.Publish(d.reply, []byte("+WPI")) // if it gets lost, the next one may not
-			fault.Point("consumer/inprogress")
+			fault.Point("consumer-inprogress")
 			d.alive.Reset(every)
 		}
 	})

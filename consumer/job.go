@@ -123,7 +123,7 @@ func (h *hive) serve(ctx context.Context, t *task, refused error) {
 	if h.recall(ctx, t, refused) {
 		return
 	}
-	fault.Point("consumer/recalled")
+	fault.Point("consumer-recalled")
 	if errors.Is(refused, errLate) && t.queued != nil && h.knows(ctx, t) {
 		refused = nil // it came in time, and again because the hive was killed: its answer is what became of it
 	}
@@ -137,7 +137,7 @@ func (h *hive) serve(ctx context.Context, t *task, refused error) {
 		return
 	}
 	result, err := h.spawn(ctx, t)
-	fault.Point("consumer/spawned")
+	fault.Point("consumer-spawned")
 	t.place.release()
 	if err != nil {
 		h.fail(ctx, t, messages.AsError(err))

@@ -66,7 +66,7 @@ func (p *puller) next(ctx context.Context, recalled <-chan struct{}, wait bool, 
 	if err := p.ask(wait, most); err != nil {
 		return last(err)
 	}
-	fault.Point("consumer/asked")
+	fault.Point("consumer-asked")
 	patience := 2 * pullHeartbeat
 	if !wait {
 		patience = pullAtOnce

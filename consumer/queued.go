@@ -27,7 +27,7 @@ const markerReason = "Nats-Marker-Reason"
 //	│       ├── store    else its outcome goes to the stream of results, and
 //	│       └── settle   only then the job is taken out of the queue
 func (h *hive) serveQueued(ctx context.Context, src *source, msg *nats.Msg, p *place) {
-	fault.Point("consumer/pulled")
+	fault.Point("consumer-pulled")
 	t := &task{arrived: time.Now(), place: p}
 	delivery, err := h.newDelivery(src, msg)
 	if err != nil {
@@ -42,7 +42,7 @@ func (h *hive) serveQueued(ctx context.Context, src *source, msg *nats.Msg, p *p
 		h.bury(ctx, t, msg.Subject, refused)
 		return
 	}
-	fault.Point("consumer/read")
+	fault.Point("consumer-read")
 	h.serve(ctx, t, refused)
 }
 
@@ -146,7 +146,7 @@ func (h *hive) repeat(ctx context.Context, t *task) {
 		t.story.complete(t.before.result, took)
 	}
 	t.ended = true
-	fault.Point("consumer/repeated")
+	fault.Point("consumer-repeated")
 	h.settle(ctx, t)
 	h.Logger.Info("queued job was done before", "job", t.job.JobID, "worker", t.job.WorkerID, "attempt", t.queued.attempt, "at", t.before.at)
 }
@@ -217,9 +217,9 @@ func (h *hive) retry(ctx context.Context, t *task, e *messages.Error) bool {
 	}
 	t.story.retry(e, pause)
 	t.ended = true
-	fault.Point("consumer/retried")
+	fault.Point("consumer-retried")
 	err := t.queued.putBack(pause)
-	fault.Point("consumer/returned")
+	fault.Point("consumer-returned")
 	h.Logger.Info("queued job put back", "job", t.job.JobID, "worker", t.job.WorkerID, "attempt", t.queued.attempt, "pause", pause, "why", e, "err", err)
 	return true
 }
@@ -228,13 +228,13 @@ func (h *hive) retry(ctx context.Context, t *task, e *messages.Error) bool {
 // stays in the queue and comes again; what it started is found then.
 func (h *hive) deliver(ctx context.Context, t *task, msg *nats.Msg) {
 	t.place.release()
-	fault.Point("consumer/told")
+	fault.Point("consumer-told")
 	if err := h.store(ctx, t, msg); err != nil {
 		h.Logger.Error("result of a queued job not stored; the job comes again", "job", t.job.JobID, "worker", t.job.WorkerID,
 			"attempt", t.queued.attempt, "err", err)
 		return
 	}
-	fault.Point("consumer/stored")
+	fault.Point("consumer-stored")
 	h.settle(ctx, t)
 }
 
@@ -250,5 +250,5 @@ func (h *hive) settle(ctx context.Context, t *task) {
 		h.Logger.Warn("end of a queued job not confirmed; if it comes again, its outcome is repeated", "job", t.job.JobID, "worker", t.job.WorkerID, "err", err)
 		return
 	}
-	fault.Point("consumer/acked")
+	fault.Point("consumer-acked")
 }

@@ -96,7 +96,7 @@ func (s *Spawner) forget(worker string) {
 		return // another process is starting it after all
 	}
 	defer claim.Release()
-	fault.Point("spawner/forgotten")
+	fault.Point("spawner-forgotten")
 	if _, err := s.readRecord(worker); !errors.Is(err, fs.ErrNotExist) {
 		return
 	}

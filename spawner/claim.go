@@ -113,7 +113,7 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 	if err != nil || prior.check(job.WorkerID) != nil {
 		return nil, startedElsewhere(job)
 	}
-	fault.Point("spawner/found")
+	fault.Point("spawner-found")
 	body, err := prior.encode() // without the process, as whoever started it writes it
 	if err == nil {
 		err = s.run.WriteStarted(job.WorkerID, found, body)

@@ -11,7 +11,7 @@ import (
 // replay answers a job whose worker was started before. If that was so short ago that the worker is still being
 // watched, the outcome of the watch is awaited, so that both callers are told the same.
 func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, tell story) (messages.Result, error) {
-	fault.Point("spawner/met")
+	fault.Point("spawner-met")
 	prior = s.outcome(ctx, prior)
 	prior.Result.Ended = !prior.Process.Alive()
 	tell.replayed(prior.Result)

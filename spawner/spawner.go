@@ -246,7 +246,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 		return s.replay(ctx, job, *prior, tell)
 	}
 	defer claim.Abandon()
-	fault.Point("spawner/locked")
+	fault.Point("spawner-locked")
 
 	port, err := s.takePort(job.Port)
 	if err != nil {
@@ -254,7 +254,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 		return messages.Result{}, err
 	}
 	defer port.Release()
-	fault.Point("spawner/ported")
+	fault.Point("spawner-ported")
 	tell.start(port.Number)
 
 	worker, err := typeOf(job)
@@ -280,7 +280,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 		return messages.Result{}, err
 	}
 	tell.command(cmd)
-	fault.Point("spawner/chosen")
+	fault.Point("spawner-chosen")
 
 	run, err := s.start(ctx, entry{Job: job, Result: s.result(job, worker, found, cmd, port.Number), Terms: terms}, found, cmd, claim, port)
 	if err != nil {
@@ -289,7 +289,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 	waiting()
 	s.sweepSometimes()
 	s.watch(ctx, run)
-	fault.Point("spawner/watched")
+	fault.Point("spawner-watched")
 	if run.ended() {
 		return messages.Result{}, s.exited(run, tell)
 	}

@@ -145,7 +145,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	if err != nil {
 		return nil, unexpected("prepare the worker", err)
 	}
-	fault.Point("spawner/prepared")
+	fault.Point("spawner-prepared")
 	p, err := startRetrying(ctx, cmd, claim, port)
 	if err != nil {
 		return nil, spawnFailed(cmd, err)
@@ -157,10 +157,10 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	rec.started(p.Started)
 	run := &running{Process: p, record: rec}
 	err = claim.Commit(p.Started)
-	fault.Point("spawner/recorded")
+	fault.Point("spawner-recorded")
 	claim.Release()
 	port.Release()
-	fault.Point("spawner/released")
+	fault.Point("spawner-released")
 	s.watcher.Watch(p, func(exit process.Exit) {
 		end := s.keepEnd(rec, exit)
 		if run.end() {

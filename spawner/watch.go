@@ -78,7 +78,7 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 	}
 	if err == nil && !run.ended() {
 		s.publish(run.record)
-		fault.Point("spawner/linked")
+		fault.Point("spawner-linked")
 	}
 	if !run.answer() {
 		err = s.exited(run, tell)
@@ -113,10 +113,10 @@ func (s *Spawner) exited(run *running, tell story) error {
 		e.Message += " and wrote nothing to " + rec.Result.LogPath
 	}
 	rec.Failure = e
-	fault.Point("spawner/ended")
+	fault.Point("spawner-ended")
 	if err := s.replaceRecord(rec); err != nil {
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
 	}
-	fault.Point("spawner/replaced")
+	fault.Point("spawner-replaced")
 	return e
 }

@@ -77,7 +77,7 @@ func TestSpawnInterrupted(t *testing.T) {
 	require.Equal(t, 130, code, said)
 	require.Contains(t, said, "rbee: interrupted while the hive had the job; its worker may run all the same: ask again with --job-id job-slow")
 
-	spawn = proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--wait", "--timeout", "200ms")
+	spawn = proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--wait", "--timeout", "2s")
 	code, said = spawn.Exit()
 	require.Equal(t, 1, code, said)
 	require.Contains(t, said, "not_ready: ")

@@ -83,12 +83,12 @@ func (g *gaps) read(trace string, all []job) error {
 			return fmt.Errorf("%q: %w", line, err)
 		}
 		switch point {
-		case "process/opened":
+		case "process-opened":
 			opened = at
-		case "spawner/recorded":
+		case "spawner-recorded":
 			recorded = at
 			g.unknown = append(g.unknown, recorded-opened)
-		case "consumer/stored":
+		case "consumer-stored":
 			if done >= len(all) {
 				return errors.New("there are more results than jobs")
 			}

@@ -79,7 +79,7 @@ func (c *Claim) Replace(p Started, body []byte) error {
 	path, now := c.run.worker(c.worker)+"/"+recordFile, time.Now()
 	err := os.WriteFile(path+unfinished, encodeRecord(p, body), 0o600)
 	if err == nil {
-		fault.Point("process/rewritten")
+		fault.Point("process-rewritten")
 		err = os.Rename(path+unfinished, path)
 	}
 	if err == nil {

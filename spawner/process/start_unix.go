@@ -61,7 +61,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		return nil, err
 	}
 	defer executed()
-	fault.Point("process/opened")
+	fault.Point("process-opened")
 	p := &Process{LogStart: stat.Size, Started: Started{At: time.Now().UTC()}, child: true, done: make(chan struct{})}
 	err = p.forkExec(path, append([]string{cmd.Path}, cmd.Args...), &syscall.ProcAttr{
 		Dir:   cmd.Dir,
@@ -75,7 +75,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		}
 		return nil, err
 	}
-	fault.Point("process/forked")
+	fault.Point("process-forked")
 	p.BootID = bootID()
 	return p, nil
 }
