@@ -21,7 +21,7 @@ const (
 	idleCrowds  = 4
 	idleReal    = 10
 	idleAtOnce  = 16 // start at the same time
-	idleSeconds = 5  // are watched
+	idleSeconds = 3  // are watched
 )
 
 // idleFigures is what a run found of hives that wait for jobs, in the queue and by request.
