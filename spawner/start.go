@@ -145,6 +145,7 @@ func (s *Spawner) start(ctx context.Context, what entry, cmd process.Command, cl
 	run := &running{Process: p, record: rec}
 	err = claim.Commit(p.Started)
 	fault.Point("spawner.recorded")
+	s.givePort(rec)
 	claim.Release()
 	port.Release()
 	fault.Point("spawner.released")
