@@ -122,6 +122,7 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 		return nil, unexpected("recover the worker", err)
 	}
 	prior.started(found)
+	s.givePort(prior)
 	s.cfg.Logger.Warn("found a worker whose start was cut short", "worker", job.WorkerID, "pid", found.PID)
 	return &prior, nil
 }

@@ -27,6 +27,13 @@ func (s *Spawner) takePort(number int) (*process.Port, error) {
 	return nil, unexpected("take a port", err)
 }
 
+// givePort makes the port of a worker its own, also where the worker lets go of what it inherited.
+func (s *Spawner) givePort(rec record) {
+	if err := s.run.GivePort(rec.Result.Port, rec.Process.Identity); err != nil {
+		s.cfg.Logger.Warn("port of a worker cannot be recorded; it is its own as long as its lock is held", "worker", rec.Result.WorkerID, "port", rec.Result.Port, "err", err)
+	}
+}
+
 // portInUse names the holder of a port where that can be known: the process that listens, or the worker that was given
 // the port and does not listen yet. The worker except, if any, is not meant.
 func (s *Spawner) portInUse(port int, except string) *messages.Error {

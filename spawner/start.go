@@ -158,6 +158,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	run := &running{Process: p, record: rec}
 	err = claim.Commit(p.Started)
 	fault.Point("spawner-recorded")
+	s.givePort(rec)
 	claim.Release()
 	port.Release()
 	fault.Point("spawner-released")

@@ -574,3 +574,19 @@ func threads(t *testing.T) int {
 	t.Fatal("no count of threads")
 	return 0
 }
+
+// A worker that lets go of its locks before it listens keeps its port all the same.
+func TestPortOfAWorkerThatLetGoOfItsLock(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	p, number := m.launch(t, "w1", "close-all")
+	m.watcher.Watch(p, func(process.Exit) {})
+	awaitLine(t, filepath.Join(m.dir, "close-all.log"), "closed")
+	m.take(t, number).Release() // nobody has its lock, and nobody listens
+	require.NoError(t, m.run.GivePort(number, p.Identity))
+	_, err := m.ports.Take(number)
+	require.ErrorIs(t, err, process.ErrHeld)
+	require.NoError(t, syscall.Kill(p.PID, syscall.SIGKILL))
+	<-p.Done()
+	m.take(t, number).Release()
+}
