@@ -93,7 +93,7 @@ func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec rec
 	}
 	return messages.Deleted{
 		JobID: job.JobID, HiveID: s.cfg.HiveID, WorkerID: rec.Result.WorkerID, PID: rec.Process.PID, Signal: ending.Signal,
-		TookMS: ending.Took.Milliseconds(), Processes: ending.Processes, ExitCode: s.exitCode(rec),
+		TookMS: ending.Took.Milliseconds(), Processes: ending.Processes, ExitCode: s.awaitEnd(context.WithoutCancel(ctx), rec).Code,
 	}, nil
 }
 
@@ -122,19 +122,6 @@ func (s *Spawner) notEnded(rec record, err error) error {
 		return draining("worker %s (PID %d) was told to end and may not have yet", worker, rec.Process.PID)
 	}
 	return unexpected("end the worker", err)
-}
-
-// exitCode returns the code that the ended worker exited with, once the hive has seen that, which takes a moment; nil if a
-// signal ended it or nobody knows.
-func (s *Spawner) exitCode(rec record) *int {
-	const patience = 100 * time.Millisecond
-	for limit := time.Now().Add(patience); time.Now().Before(limit); {
-		if e, err := s.readEnd(rec); err == nil {
-			return e.Code
-		}
-		_ = pause(context.Background(), time.Millisecond)
-	}
-	return nil
 }
 
 // join waits for a deletion that another job began, and answers with its outcome.

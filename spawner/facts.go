@@ -250,6 +250,20 @@ func (s *Spawner) readEnd(rec record) (end, error) {
 	return e, nil
 }
 
+// awaitEnd returns how the ended worker of the record ended, once the hive has seen that and written it down, which takes a
+// moment; nothing if it has not by then.
+func (s *Spawner) awaitEnd(ctx context.Context, rec record) end {
+	const patience = 100 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		e, err := s.readEnd(rec)
+		if err == nil || pause(ctx, time.Millisecond) != nil {
+			return e
+		}
+	}
+}
+
 // outOfMemory reports whether the kernel says that it ended the worker because memory ran out.
 func outOfMemory(rec record, exit process.Exit) bool {
 	if exit.Signal != "SIGKILL" {

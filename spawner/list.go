@@ -98,7 +98,11 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 	m := s.lookAt(*rec)
 	defer s.seen(m)
 	k := s.facts(m, *rec)
-	if k.alive && m.listening.On(k.worker.Port) {
+	switch {
+	case !k.alive && k.worker.EndedAt.IsZero():
+		s.awaitEnd(ctx, *rec)
+		s.ended(&k.worker, *rec)
+	case k.alive && m.listening.On(k.worker.Port):
 		if ask(); answer == nil && k.serves(m) {
 			k.worker.State = messages.StateReady
 		}
