@@ -29,7 +29,7 @@ type line struct {
 	standing   int       // how many of those that wait are no jobs but places for one that is still to be pulled
 	lent       *place    // the place that holds a slot to pull a job into; nil if none does
 	maxWaiting int
-	inFlight   int // jobs that got a slot and have not ended; they may have given it back
+	inFlight   int       // jobs that got a slot and have not ended; they may have given it back
 	back       list.List // of *place in flight that want a slot again; while there are any, none is free and none lent
 	closed     bool
 	idle       chan struct{} // closed once the line is closed and no job is in flight

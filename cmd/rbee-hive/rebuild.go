@@ -68,6 +68,16 @@ func (s *settings) workspace() string {
 	return root
 }
 
+// build returns how serve would keep development builds up to date; nil if it would not. That serve does not start with such a
+// development tree, the doctor says besides.
+func (s *settings) build() *devtree.Options {
+	root, err := findDevRoot(s.devRoot, s.rebuild.on, slog.New(slog.DiscardHandler))
+	if !s.rebuild.on || err != nil {
+		return nil
+	}
+	return &devtree.Options{Root: root, Sources: s.rebuild.sources, Features: s.rebuild.features, Timeout: s.rebuild.timeout}
+}
+
 // devSources is the flag of directories by worker.
 type devSources map[string]string
 
