@@ -156,6 +156,9 @@ func (h *hive) spawn(j messages.Job) told {
 	if err != nil {
 		out.err = messages.AsError(err)
 	}
+	for _, e := range out.events {
+		requireDocumented(h.t, e)
+	}
 	out.result = result
 	return out
 }
