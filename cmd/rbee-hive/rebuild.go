@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -122,14 +120,10 @@ func findDevRoot(dir string, autoUpdate bool, log *slog.Logger) (string, error) 
 		log.Debug("no development tree", "err", err)
 		return "", nil
 	case autoUpdate && errors.Is(err, devtree.ErrNoWorkspace):
-		info, err := os.Stat(dir)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is no directory", dir)
+		root, err = devtree.Base(dir)
+		if err == nil {
+			return root, nil
 		}
-		if err != nil {
-			return "", fmt.Errorf("--dev-root: %w", err)
-		}
-		return filepath.Abs(dir)
 	}
 	return "", fmt.Errorf("--dev-root: %w", err)
 }
