@@ -221,3 +221,35 @@ func (m *machine) below(pid int) (found []string) {
 	}
 	return found
 }
+
+// All who wait for one build start within the one slot that there is, each job once, however often it was sent.
+func TestAllWhoWaitForABuildGetTheirWorkers(t *testing.T) {
+	t.Parallel()
+	const jobs = 8
+	m := newBuildMachine(t)
+	m.write("cargo", fakeCargo)
+	require.NoError(t, os.Chmod(m.path("src", "cargo"), 0o755))
+	js := streams(t, natstest.Dial(t, m.server))
+	m.serve(append(buildsIn(m, m.path("src")), "RBEE_MAX_JOBS=1", "RBEE_QUEUE=required")...)
+	wire := listen(t, m.server, "reply.>", "rbee.v1.result.gpu-1.queued")
+	replies := make(map[string][]string)
+	for i := range jobs {
+		id := fmt.Sprintf("job-%d", i)
+		for range 2 {
+			replies[id] = append(replies[id], wire.send("gpu-1", jobFor(id, "m")))
+		}
+	}
+	queue(t, js, "queued", "m")
+	pids := make(map[int]bool)
+	for _, subjects := range replies {
+		first, second := wire.answer(subjects[0]), wire.answer(subjects[1])
+		m.requireSays(first, "one")
+		require.Nil(t, second.Error)
+		require.Equal(t, first.PID, second.PID)
+		require.NotEqual(t, first.Replayed, second.Replayed)
+		pids[first.PID] = true
+	}
+	m.requireSays(wire.answer("rbee.v1.result.gpu-1.queued"), "one")
+	awaitNoJob(t, js)
+	require.Len(t, pids, jobs)
+}
