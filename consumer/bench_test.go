@@ -19,7 +19,7 @@ import (
 )
 
 // sixSteps is a spawner that tells what a spawn tells and starts nothing.
-var sixSteps = spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+var sixSteps = spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error) {
 	path := "/home/rbee/.cache/rbee/workers/cpu-llm-worker-rbee-v0.1.0-linux/cpu-llm-worker-rbee"
 	emit(messages.Event{
 		Action: messages.ActionSpawnStart,

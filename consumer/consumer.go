@@ -27,8 +27,9 @@ type Spawner interface {
 	//
 	// It tells each step to emit, from any goroutine, except the last one: the consumer tells whether the job succeeded.
 	// It calls waiting, as often as it likes or never, when only time is left to pass: the process runs, or its program is being
-	// built. The job then makes room for the next one. When ctx ends, the hive can wait no longer: Spawn returns as soon as it can.
-	Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error)
+	// built. The job then makes room for the next one, and if there is more to do after that, Spawn calls what waiting returned,
+	// before it begins. When ctx ends, the hive can wait no longer: Spawn returns as soon as it can.
+	Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting Waiting) (messages.Result, error)
 	// List returns a page of the workers.
 	List(ctx context.Context, req messages.ListRequest) (messages.WorkerPage, error)
 	// Get returns one worker.
@@ -42,6 +43,10 @@ type Spawner interface {
 	// Explain returns what job would start, and starts nothing.
 	Explain(ctx context.Context, job messages.Job) (messages.Plan, error)
 }
+
+// Waiting gives the slot of a job to the next one. What it returns takes one again: it waits until the job has one, before all jobs
+// that have not begun, and its error is ctx's cause if that ends first. An alias, so that a Spawner need not import this package.
+type Waiting = func() (goOn func(ctx context.Context) error)
 
 // Config says how to serve a hive's jobs. HiveID is required; the zero value of everything else works.
 type Config struct {

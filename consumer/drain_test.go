@@ -115,7 +115,7 @@ func TestInterruptedSpawnerKeepsItsOwnError(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Server(t)
 	started := make(chan struct{})
-	r := serve(t, srv.URL(), spawnFunc(func(ctx context.Context, _ messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
+	r := serve(t, srv.URL(), spawnFunc(func(ctx context.Context, _ messages.Job, _ func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 		close(started)
 		<-ctx.Done()
 		return messages.Result{}, messages.Errorf(messages.NotReady, "the worker runs but is not ready: %w", ctx.Err())
@@ -132,7 +132,7 @@ func TestSpawnerThatNeverReturnsIsAnError(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Server(t)
 	started, end := make(chan struct{}), make(chan struct{})
-	r := serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
+	r := serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 		close(started)
 		<-end
 		return resultOf(job), nil

@@ -31,9 +31,9 @@ func TestMain(m *testing.M) {
 const patience = 30 * time.Second
 
 // spawnFunc plays the Spawner.
-type spawnFunc func(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error)
+type spawnFunc func(ctx context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error)
 
-func (f spawnFunc) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+func (f spawnFunc) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error) {
 	return f(ctx, job, emit, waiting)
 }
 
@@ -89,7 +89,7 @@ func (noWorkers) Explain(_ context.Context, job messages.Job) (messages.Plan, er
 }
 
 // spawned is a spawner whose every worker runs at once.
-var spawned = spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
+var spawned = spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 	return resultOf(job), nil
 })
 
@@ -112,13 +112,13 @@ type caller struct {
 	ctx     context.Context
 	job     messages.Job
 	emit    func(messages.Event)
-	waiting func()
+	waiting consumer.Waiting
 	answer  chan error
 }
 
 func newGate() *gate { return &gate{arrived: make(chan *caller, 4096)} }
 
-func (g *gate) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+func (g *gate) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error) {
 	c := &caller{ctx: ctx, job: job, emit: emit, waiting: waiting, answer: make(chan error, 1)}
 	g.arrived <- c
 	select {

@@ -45,7 +45,7 @@ func TestDryRunIsAnsweredAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Server(t)
 	var asked []messages.Job
-	starts := spawnFunc(func(context.Context, messages.Job, func(messages.Event), func()) (messages.Result, error) {
+	starts := spawnFunc(func(context.Context, messages.Job, func(messages.Event), consumer.Waiting) (messages.Result, error) {
 		panic("a dry run was started")
 	})
 	r := serve(t, srv.URL(), keeper{spawnFunc: starts, plan: func(_ context.Context, job messages.Job) (messages.Plan, error) {

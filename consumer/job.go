@@ -164,7 +164,7 @@ func (t *task) turn() error {
 // spawn has the Spawner run the job. Whatever that does, what comes back is a result of this job or an error for its caller.
 func (h *hive) spawn(ctx context.Context, t *task) (result messages.Result, err error) {
 	defer h.recovered(t.job, &err)
-	result, err = h.spawner.Spawn(ctx, t.job, t.story.tell, t.place.release)
+	result, err = h.spawner.Spawn(ctx, t.job, t.story.tell, t.place.pause)
 	if err != nil {
 		failure := *messages.AsError(interrupted(ctx, err)) // a nil *Error panics here, where it is recovered
 		return messages.Result{}, &failure

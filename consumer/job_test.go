@@ -76,7 +76,7 @@ func TestJobGetsItsDefaults(t *testing.T) {
 func TestRefusalsNameTheirReasonAndStartNothing(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Server(t)
-	serve(t, srv.URL(), spawnFunc(func(context.Context, messages.Job, func(messages.Event), func()) (messages.Result, error) {
+	serve(t, srv.URL(), spawnFunc(func(context.Context, messages.Job, func(messages.Event), consumer.Waiting) (messages.Result, error) {
 		panic("a refused job came to the spawner")
 	}), consumer.Config{})
 	w := tap(t, srv.URL())
@@ -194,7 +194,7 @@ func TestFailuresOfTheSpawnerReachTheCallerWhole(t *testing.T) {
 			t.Parallel()
 			srv := natstest.Server(t)
 			w := tap(t, srv.URL())
-			serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), _ func()) (messages.Result, error) {
+			serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 				if job.JobID != "job-1" {
 					return resultOf(job), nil
 				}
@@ -222,7 +222,7 @@ func TestReplayIsMarked(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Server(t)
 	w := tap(t, srv.URL())
-	serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), _ func()) (messages.Result, error) {
+	serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 		emit(messages.Event{Action: messages.ActionSpawnReplayed, Attempt: 2})
 		emit(messages.Event{Action: messages.ActionReady})
 		r := resultOf(job)
@@ -287,7 +287,7 @@ func TestTwoProcessesOfOneHiveRunEachJobOnce(t *testing.T) {
 	var mu sync.Mutex
 	ran := map[string]int{}
 	for range 2 {
-		serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
+		serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, _ func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			ran[job.JobID]++

@@ -29,7 +29,8 @@ type line struct {
 	standing   int       // how many of those that wait are no jobs but places for one that is still to be pulled
 	lent       *place    // the place that holds a slot to pull a job into; nil if none does
 	maxWaiting int
-	inFlight   int // jobs that got a slot and have not ended; they may have given it back
+	inFlight   int       // jobs that got a slot and have not ended; they may have given it back
+	back       list.List // of *place in flight that want a slot again; while there are any, none is free and none lent
 	closed     bool
 	idle       chan struct{} // closed once the line is closed and no job is in flight
 }
@@ -133,6 +134,7 @@ func (l *line) close() int {
 		l.closed = true
 		if l.lent != nil {
 			l.recall()
+			l.handOn()
 		}
 		if l.inFlight == 0 {
 			close(l.idle)
@@ -195,8 +197,12 @@ func (l *line) release(p *place) {
 	l.handOn()
 }
 
-// handOn gives a slot that nobody holds to the next in line.
+// handOn gives a slot that nobody holds to whoever wants one again, also when the line is closed, or to the next in line.
 func (l *line) handOn() {
+	if next := l.back.Front(); next != nil {
+		l.regain(next.Value.(*place))
+		return
+	}
 	if next := l.waiting.Front(); next != nil && !l.closed {
 		l.give(next.Value.(*place))
 		return
@@ -216,6 +222,10 @@ func (p *place) end() {
 		return
 	}
 	p.flies = false
+	if p.inLine != nil { // it wants a slot again, for nothing
+		p.line.back.Remove(p.inLine)
+		p.inLine = nil
+	}
 	p.line.inFlight--
 	if p.line.closed && p.line.inFlight == 0 {
 		close(p.line.idle)

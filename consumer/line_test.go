@@ -136,7 +136,7 @@ func TestThousandRequestsAtOnceStayWithinBounds(t *testing.T) {
 	const jobs, most = 1000, 8
 	srv := natstest.Server(t)
 	var atWork, peak atomic.Int64
-	serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+	serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error) {
 		n := atWork.Add(1)
 		for top := peak.Load(); n > top && !peak.CompareAndSwap(top, n); top = peak.Load() {
 		}

@@ -61,7 +61,7 @@ func (p plan) told() int {
 	return n
 }
 
-func (p plan) Spawn(_ context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+func (p plan) Spawn(_ context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error) {
 	var tellers sync.WaitGroup
 	for who, events := range p.tellers {
 		tellers.Go(func() {
@@ -82,7 +82,7 @@ func TestNarrationKeepsItsPromises(t *testing.T) {
 	var mu sync.Mutex
 	var current plan
 	var emitLate func()
-	r := serve(t, srv.URL(), spawnFunc(func(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+	r := serve(t, srv.URL(), spawnFunc(func(ctx context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error) {
 		mu.Lock()
 		p := current
 		emitLate = func() {

@@ -28,7 +28,7 @@ type ledger struct {
 	now, most int
 }
 
-func (l *ledger) Spawn(_ context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+func (l *ledger) Spawn(_ context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error) {
 	l.mu.Lock()
 	l.starts[job.HiveID+"/"+job.JobID]++
 	l.now++

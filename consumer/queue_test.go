@@ -122,7 +122,7 @@ func TestHeadersOfAQueuedJobDoNoHarm(t *testing.T) {
 // failing is a spawner that fails with each error of a list, one after the other, and then succeeds.
 func failing(errs ...error) (spawner spawnFunc, calls *atomic.Int64) {
 	calls = new(atomic.Int64)
-	return func(_ context.Context, job messages.Job, _ func(messages.Event), _ func()) (messages.Result, error) {
+	return func(_ context.Context, job messages.Job, _ func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 		if n := int(calls.Add(1)); n <= len(errs) {
 			return messages.Result{}, errs[n-1]
 		}
@@ -187,7 +187,7 @@ func TestAFailureForGoodIsAResult(t *testing.T) {
 func TestAPanicIsAResultOfAQueuedJob(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, natstest.Server(t).URL())
-	f.keeper(spawnFunc(func(context.Context, messages.Job, func(messages.Event), func()) (messages.Result, error) {
+	f.keeper(spawnFunc(func(context.Context, messages.Job, func(messages.Event), consumer.Waiting) (messages.Result, error) {
 		panic("at the disco")
 	}), consumer.Config{})
 	f.queue("job-1", llama)

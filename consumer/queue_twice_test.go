@@ -27,7 +27,7 @@ type once struct {
 
 func newOnce(start func()) *once { return &once{started: make(map[string]chan struct{}), start: start} }
 
-func (o *once) Spawn(_ context.Context, job messages.Job, emit func(messages.Event), _ func()) (messages.Result, error) {
+func (o *once) Spawn(_ context.Context, job messages.Job, emit func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 	o.mu.Lock()
 	running, again := o.started[job.JobID]
 	if !again {
@@ -52,7 +52,7 @@ func TestAJobThatIsQueuedTwiceRunsOnce(t *testing.T) {
 	t.Parallel()
 	for name, spawner := range map[string]spawnFunc{
 		"success": spawned,
-		"failure": func(context.Context, messages.Job, func(messages.Event), func()) (messages.Result, error) {
+		"failure": func(context.Context, messages.Job, func(messages.Event), consumer.Waiting) (messages.Result, error) {
 			return messages.Result{}, messages.Errorf(messages.WorkerExited, "it ended")
 		},
 	} {
@@ -60,7 +60,7 @@ func TestAJobThatIsQueuedTwiceRunsOnce(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, natstest.Server(t).URL())
 			arrived := make(chan string, 16)
-			f.keeper(spawnFunc(func(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
+			f.keeper(spawnFunc(func(ctx context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error) {
 				arrived <- job.JobID
 				return spawner(ctx, job, emit, waiting)
 			}), consumer.Config{})

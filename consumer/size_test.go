@@ -48,7 +48,7 @@ func TestWhatIsTooLargeIsCutWhereItMattersLeast(t *testing.T) {
 			srv := configured(t, "max_payload: 16KB")
 			w := tap(t, srv.URL())
 			tc.err.Code = messages.WorkerExited
-			serve(t, srv.URL(), spawnFunc(func(context.Context, messages.Job, func(messages.Event), func()) (messages.Result, error) {
+			serve(t, srv.URL(), spawnFunc(func(context.Context, messages.Job, func(messages.Event), consumer.Waiting) (messages.Result, error) {
 				return messages.Result{}, &tc.err
 			}), consumer.Config{})
 
@@ -68,7 +68,7 @@ func TestEventThatCannotBePublishedLeavesNoGapAndFailsNothing(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Server(t)
 	w := tap(t, srv.URL())
-	serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), _ func()) (messages.Result, error) {
+	serve(t, srv.URL(), spawnFunc(func(_ context.Context, job messages.Job, emit func(messages.Event), _ consumer.Waiting) (messages.Result, error) {
 		emit(messages.Event{Action: messages.ActionSpawnStart})
 		emit(messages.Event{Action: messages.ActionSpawnCommand, Human: strings.Repeat("x", 2<<20)})
 		emit(messages.Event{Action: "two words"})

@@ -5,8 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,33 +129,4 @@ func parseUnit(t *testing.T, text string) map[string][]string {
 		}
 	}
 	return directives
-}
-
-// settings are the variables of rbee-hive.
-var settings = []string{
-	"RBEE_HIVE_ID", "NATS_URL", "NATS_CREDS", "NATS_NKEY", "NATS_USER", "NATS_PASSWORD", "NATS_TOKEN", "NATS_CA", "NATS_CERT",
-	"NATS_KEY", "NATS_CONTEXT", "NATS_INBOX_PREFIX", "NATS_PING_INTERVAL", "RBEE_QUEEN_URL", "RBEE_CATALOG_DIR", "RBEE_DEV_ROOT", "RBEE_RUN_DIR", "RBEE_LOG_DIR",
-	"RBEE_PORT_RANGE", "RBEE_WATCH", "RBEE_MAX_JOBS", "RBEE_MAX_WAITING", "RBEE_DRAIN_TIMEOUT", "RBEE_QUEUE", "RBEE_SUBJECT_PREFIX",
-	"RBEE_LOG_FORMAT", "RBEE_LOG_LEVEL", "RBEE_WORK_DIR", "RBEE_PASS_ENV",
-}
-
-func TestEnvironmentFileNamesEverySetting(t *testing.T) {
-	t.Parallel()
-	var named, set []string
-	for lines := bufio.NewScanner(strings.NewReader(readFile(t, "hive.env"))); lines.Scan(); {
-		// "#" directly before a name is a setting at its default; "# " begins a comment.
-		match := regexp.MustCompile(`^(#?)([A-Z_]+)=(\S*)$`).FindStringSubmatch(lines.Text())
-		if match == nil {
-			require.Regexp(t, `^(# .*)?$`, lines.Text())
-			continue
-		}
-		named = append(named, match[2])
-		if match[1] == "" {
-			set = append(set, match[2])
-		}
-	}
-	require.ElementsMatch(t, settings, named)
-	slices.Sort(set)
-	require.Equal(t, []string{"NATS_PASSWORD", "NATS_URL", "NATS_USER", "RBEE_HIVE_ID", "RBEE_QUEEN_URL"}, set)
-	require.Contains(t, readFile(t, "hive.env"), "\nNATS_PASSWORD=\n", "no password is shipped")
 }

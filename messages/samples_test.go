@@ -212,8 +212,8 @@ func everyFieldEvent() messages.Event {
 func loadingEvent() messages.Event {
 	e := jobEvent()
 	e.Seq, e.ID, e.Time = 7, "01a20320-cb28-7d3a-9c02-5d0f3c2b1a65", after(10_536).Add(112_358*time.Nanosecond)
-	e.Action, e.Human = messages.ActionLoading, "Worker 'worker-abc123' is loading: 10.5s, 1.8s of processor time, 4193 bytes of log"
-	e.Fields = messages.Fields{PID: 12345, TookMS: 10_519, LogBytes: 4193, CPUMS: 1840}
+	e.Action, e.Human = messages.ActionLoading, "Worker 'worker-abc123' has been loading for 11s: it has computed for 1.8s and written 4193 bytes to its log"
+	e.Fields = messages.Fields{PID: 12345, Port: 9001, TookMS: 10_519, LogBytes: 4193, CPUMS: 1840}
 	return e
 }
 
@@ -233,8 +233,8 @@ func sigtermEvent() messages.Event {
 		Type: messages.EventType, ID: "01a20359-6e8a-7d10-8b7e-0c1f2a3b4c63", Seq: 2, Time: after(3_722_378).Add(577_215 * time.Nanosecond),
 		Level: messages.LevelInfo, Actor: messages.Actor, Action: messages.ActionDeleteSigterm, Target: workerID, HiveID: hiveID,
 		JobID: deleteID, WorkerID: workerID, Attempt: 1,
-		Human:  "SIGTERM to worker 'worker-abc123' (PID: 12345, 3 processes); SIGKILL after 30s",
-		Fields: messages.Fields{PID: 12345, Processes: 3, GraceMS: 30_000},
+		Human:  "SIGTERM sent to 3 processes of worker 'worker-abc123'",
+		Fields: messages.Fields{Signal: "SIGTERM", Processes: 3},
 	}
 }
 
@@ -242,7 +242,7 @@ func sigtermEvent() messages.Event {
 func deletedEvent() messages.Event {
 	e := sigtermEvent()
 	e.Seq, e.ID, e.Time, e.Terminal = 3, "01a20359-6edf-7d10-8b7e-0c1f2a3b4c64", after(3_722_463).Add(301_030*time.Nanosecond), true
-	e.Action, e.Human = messages.ActionDeleteComplete, "✅ Worker deleted: worker-abc123 (PID: 12345, 3 processes, SIGTERM, 84 ms)"
+	e.Action, e.Human = messages.ActionDeleteComplete, "✅ Worker deleted: worker-abc123 (PID: 12345): SIGTERM ended 3 processes in 84 ms"
 	e.Fields = messages.Fields{PID: 12345, TookMS: 84, ExitCode: new(0), Signal: "SIGTERM", Processes: 3}
 	return e
 }

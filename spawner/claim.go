@@ -19,8 +19,9 @@ const (
 )
 
 // claim takes the right to start the job's worker. If the worker runs already, or the job has been answered before, it
-// returns the record of that instead; if the worker is another's, the error is [messages.WorkerConflict].
-func (s *Spawner) claim(ctx context.Context, job messages.Job) (*process.Claim, *record, error) {
+// returns the record of that instead; if the worker is another's, the error is [messages.WorkerConflict]. A job whose worker
+// this hive has built for the same job already gets the answer of that.
+func (s *Spawner) claim(ctx context.Context, job messages.Job, tell story, slot *slot) (*process.Claim, *record, error) {
 	patience, limit := time.Now().Add(startPatience), time.Now().Add(startLimit)
 	for {
 		claim, err := s.run.Claim(job.WorkerID)
@@ -29,6 +30,12 @@ func (s *Spawner) claim(ctx context.Context, job messages.Job) (*process.Claim, 
 		}
 		if !errors.Is(err, process.ErrHeld) {
 			return nil, nil, unexpected("claim the worker", err)
+		}
+		if waited, err := s.awaitBuild(ctx, job, tell, slot); err != nil {
+			return nil, nil, err
+		} else if waited {
+			patience, limit = time.Now().Add(startPatience), time.Now().Add(startLimit)
+			continue
 		}
 		prior, err := s.readRecord(job.WorkerID)
 		if err == nil && prior.Process.Alive() {

@@ -31,6 +31,7 @@ type ended struct {
 func (h *hive) del(ctx context.Context, job messages.DeleteJob, on func(messages.Event)) ended {
 	var out ended
 	answer, err := h.Delete(ctx, job, func(e messages.Event) {
+		requireDocumented(h.t, e)
 		out.events = append(out.events, e)
 		if on != nil {
 			on(e)

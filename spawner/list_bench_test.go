@@ -53,7 +53,7 @@ func crowd(b *testing.B, workers, others int) *spawner.Spawner {
 		_ = s.Close()
 	})
 	for i := range workers {
-		got, err := s.Spawn(b.Context(), called(fmt.Sprintf("worker-%03d", i), "job", "m"), func(messages.Event) {}, func() {})
+		got, err := s.Spawn(b.Context(), called(fmt.Sprintf("worker-%03d", i), "job", "m"), func(messages.Event) {}, holdsNothing)
 		require.NoError(b, err)
 		pids = append(pids, got.PID)
 	}

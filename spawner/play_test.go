@@ -3,6 +3,7 @@
 package spawner_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -151,9 +152,12 @@ func (h *hive) spawn(j messages.Job) told {
 		if e.Action == messages.ActionSpawned {
 			h.started(e.Fields.PID)
 		}
-	}, func() { out.waited++ })
+	}, func() func(context.Context) error { out.waited++; return nil })
 	if err != nil {
 		out.err = messages.AsError(err)
+	}
+	for _, e := range out.events {
+		requireDocumented(h.t, e)
 	}
 	out.result = result
 	return out
@@ -192,3 +196,6 @@ func awaitLog(t *testing.T, path, text string) string {
 	}, 10*time.Second, time.Millisecond)
 	return string(data)
 }
+
+// holdsNothing is what a job is told to call that has no slot to give back.
+func holdsNothing() func(context.Context) error { return nil }

@@ -73,7 +73,7 @@ func TestHealthOfAnotherProcessDoesNotCount(t *testing.T) {
 		server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), ReadHeaderTimeout: time.Second}
 		go func() { _ = server.Serve(listener) }()
 		t.Cleanup(func() { _ = server.Close() })
-	}, func() {})
+	}, holdsNothing)
 	require.ErrorIs(t, err, messages.PortInUse)
 }
 

@@ -42,23 +42,24 @@ func newUpdater(c Config) (*devtree.Updater, error) {
 // upToDate has the development build that the search ended with rebuilt if it is older than its sources, and built if the search
 // found none, and returns it. What is in the catalog stays as it is, and so does a search for what only the catalog may hold.
 //
-// A build takes minutes, in which the job does nothing: waiting is called when it begins.
-func (s *Spawner) upToDate(ctx context.Context, job messages.Job, worker device.WorkerType, found located, missing error, tell story, waiting func()) (located, error) {
+// A build takes minutes, in which the job does nothing: it gives its slot back when that begins, and takes one again to go on.
+func (s *Spawner) upToDate(ctx context.Context, job messages.Job, worker device.WorkerType, found located, missing error, tell story, slot *slot) (located, error) {
 	if s.updater == nil || found.source == sourceCatalog || missing != nil && !isMissing(missing) {
 		return found, missing
 	}
-	if !job.Deadline.IsZero() {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, job.Deadline, errTooLate)
-		defer cancel()
-	}
+	ctx, cancel := untilDeadline(ctx, job)
+	defer cancel()
 	name := worker.Binary()
 	path, profile, err := s.updater.Update(ctx, name, func(step devtree.Step) {
 		if step.Kind == devtree.Checked && !step.Verdict.Fresh {
-			waiting()
+			s.builds.begin(job)
+			slot.giveBack()
 		}
 		tell.rebuild(name, step)
 	})
+	if err == nil {
+		err = slot.takeAgain(ctx)
+	}
 	switch {
 	case errors.Is(err, devtree.ErrNoSource):
 		if missing == nil {
@@ -66,9 +67,19 @@ func (s *Spawner) upToDate(ctx context.Context, job messages.Job, worker device.
 		}
 		return found, missing
 	case err != nil:
-		return located{}, buildFailed(ctx, name, job, err)
+		failure := buildFailed(ctx, name, job, err)
+		s.builds.failed(job, failure)
+		return located{}, failure
 	}
 	return located{path: path, source: profile, worker: name}, nil
+}
+
+// untilDeadline returns ctx, which ends with errTooLate at the deadline of the job, if it has one.
+func untilDeadline(ctx context.Context, job messages.Job) (context.Context, context.CancelFunc) {
+	if job.Deadline.IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadlineCause(ctx, job.Deadline, errTooLate)
 }
 
 var errTooLate = errors.New("the deadline passed")

@@ -217,7 +217,7 @@ func TestSpawnsThatWaitForABuild(t *testing.T) {
 	var group sync.WaitGroup
 	for _, j := range []messages.Job{late, job("patient", "live")} {
 		group.Go(func() {
-			_, err := b.Spawn(ctx, j, func(messages.Event) {}, func() { waited <- j.JobID })
+			_, err := b.Spawn(ctx, j, func(messages.Event) {}, func() func(context.Context) error { waited <- j.JobID; return nil })
 			mu.Lock()
 			defer mu.Unlock()
 			errs[j.JobID] = messages.AsError(err)

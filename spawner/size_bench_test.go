@@ -45,7 +45,7 @@ func BenchmarkSpawnAgain(b *testing.B) {
 			jobs := 0
 			spawn := func() {
 				jobs++
-				result, err := s.Spawn(b.Context(), job("j"+strconv.Itoa(jobs), "m"), func(messages.Event) {}, func() {})
+				result, err := s.Spawn(b.Context(), job("j"+strconv.Itoa(jobs), "m"), func(messages.Event) {}, holdsNothing)
 				if err != nil {
 					b.Fatal(err)
 				}

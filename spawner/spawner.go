@@ -103,6 +103,7 @@ type Spawner struct {
 	own     map[string]string // the hive's, of which a manifest may pass some on
 	watcher *process.Watcher
 	updater *devtree.Updater // of development builds; nil if they are not kept up to date
+	builds  builds
 	records records
 	looks   sync.Pool // of *machine
 	deletes deletes
@@ -231,21 +232,23 @@ func checkPrivate(dir string) error {
 
 // Spawn starts the worker that job asks for, tells each step to emit, and returns when the process runs and has been
 // watched, or is ready if the job waits for that. It calls waiting when the process runs and only time is left to pass, and
-// before that when it waits for a development build. The job must be valid and carry its job, hive and worker ids.
+// before that when it waits for a development build: then it calls what that returned before it goes on. The job must be valid
+// and carry its job, hive and worker ids.
 //
 // A job that has been run before starts nothing: it gets the same answer again. Every error is a [*messages.Error]. When
 // ctx ends, the process that was started goes on and Spawn answers with what is known of it by then.
-func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting func()) (messages.Result, error) {
-	tell := story{job: job, emit: emit}
-	claim, prior, err := s.claim(ctx, job)
+func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(messages.Event), waiting Waiting) (messages.Result, error) {
+	tell, slot := story{job: job, emit: emit}, &slot{waiting: waiting}
+	claim, prior, err := s.claim(ctx, job, tell, slot)
 	if err != nil {
 		return messages.Result{}, err
 	}
 	if prior != nil {
-		waiting()
+		slot.giveBack()
 		return s.replay(ctx, job, *prior, tell)
 	}
 	defer claim.Abandon()
+	defer s.builds.end(job)
 	fault.Point("spawner-locked")
 
 	port, err := s.takePort(job.Port)
@@ -268,7 +271,7 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 
 	found, skipped, err := s.locate(ctx, job, worker)
 	tell.binarySkipped(skipped)
-	found, err = s.upToDate(ctx, job, worker, found, err, tell, waiting)
+	found, err = s.upToDate(ctx, job, worker, found, err, tell, slot)
 	if err != nil {
 		return messages.Result{}, err
 	}
@@ -286,7 +289,8 @@ func (s *Spawner) Spawn(ctx context.Context, job messages.Job, emit func(message
 	if err != nil {
 		return messages.Result{}, err
 	}
-	waiting()
+	s.builds.end(job) // whoever waits for it finds the process
+	slot.giveBack()
 	s.sweepSometimes()
 	s.watch(ctx, run)
 	fault.Point("spawner-watched")

@@ -386,7 +386,7 @@ func TestDrainingHiveStartsNothing(t *testing.T) {
 	h := newHive(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := h.Spawn(ctx, job("j", "live"), func(messages.Event) {}, func() {})
+	_, err := h.Spawn(ctx, job("j", "live"), func(messages.Event) {}, holdsNothing)
 	require.ErrorIs(t, err, messages.HiveDraining)
 }
 

@@ -22,7 +22,7 @@ func TestRemoveRefusesWhatRuns(t *testing.T) {
 	workers, err := spawner.New(spawner.Config{HiveID: "test", RunDir: run, LogDir: filepath.Join(m.dir, "logs"), CatalogDir: catalogDir})
 	require.NoError(t, err)
 	job := messages.Job{Operation: messages.WorkerSpawn, JobID: "j", WorkerID: "w1", Model: "m", Device: "cpu"}
-	_, err = workers.Spawn(t.Context(), job, func(messages.Event) {}, func() {})
+	_, err = workers.Spawn(t.Context(), job, func(messages.Event) {}, func() func(context.Context) error { return nil })
 	require.NoError(t, err)
 	require.NoError(t, workers.Close())
 

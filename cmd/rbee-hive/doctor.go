@@ -65,7 +65,7 @@ func examine(ctx context.Context, s settings, timeout time.Duration) (doctor.Rep
 	}
 	report := doctor.Examine(ctx, doctor.Config{
 		HiveID: s.hiveID, Subjects: subjects, NATS: s.nats, CatalogDir: s.catalogDir, DevRoot: s.workspace(), RunDir: s.runDir,
-		LogDir: s.logDir, WorkDir: s.workDir, Ports: s.ports.PortRange, Timeout: timeout,
+		LogDir: s.logDir, WorkDir: s.workDir, Ports: s.ports.PortRange, Build: s.build(), Timeout: timeout,
 	})
 	return report, context.Cause(ctx)
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +66,16 @@ func (s *settings) workspace() string {
 	return root
 }
 
+// build returns how serve would keep development builds up to date; nil if it would not. That serve does not start with such a
+// development tree, the doctor says besides.
+func (s *settings) build() *devtree.Options {
+	root, err := findDevRoot(s.devRoot, s.rebuild.on, slog.New(slog.DiscardHandler))
+	if !s.rebuild.on || err != nil {
+		return nil
+	}
+	return &devtree.Options{Root: root, Sources: s.rebuild.sources, Features: s.rebuild.features, Timeout: s.rebuild.timeout}
+}
+
 // devSources is the flag of directories by worker.
 type devSources map[string]string
 
@@ -112,14 +120,10 @@ func findDevRoot(dir string, autoUpdate bool, log *slog.Logger) (string, error) 
 		log.Debug("no development tree", "err", err)
 		return "", nil
 	case autoUpdate && errors.Is(err, devtree.ErrNoWorkspace):
-		info, err := os.Stat(dir)
-		if err == nil && !info.IsDir() {
-			err = fmt.Errorf("%s is no directory", dir)
+		root, err = devtree.Base(dir)
+		if err == nil {
+			return root, nil
 		}
-		if err != nil {
-			return "", fmt.Errorf("--dev-root: %w", err)
-		}
-		return filepath.Abs(dir)
 	}
 	return "", fmt.Errorf("--dev-root: %w", err)
 }

@@ -38,6 +38,7 @@ type devFlags struct {
 	natsPort, queenPort int
 	ports               devstack.PortRange
 	llmWorker           string
+	devRoot             string
 	log                 *cli.Log
 }
 
@@ -49,8 +50,10 @@ func devCommand(version string) *cobra.Command {
 		Long: `dev runs NATS, a queen and a hive in one process, and shows what the hive tells, until it is interrupted. Workers are
 processes of their own: they outlive it, and the next dev with the same state directory finds them again.
 
-Without an installed worker it installs llm-worker, which comes with rbee and generates text without a model.`,
+Without an installed worker it installs llm-worker, which comes with rbee and generates text without a model. With --dev-root the
+hive runs what is in a development tree and nothing else: a job first builds its worker there, if that is older than its sources.`,
 		Example: `  rbee dev
+  rbee dev --dev-root ~/src/workers
   rbee dev --nats-port 0 --queen-port 0 --state-dir /tmp/fleet`,
 		Args: cobra.NoArgs,
 	}
@@ -61,7 +64,8 @@ Without an installed worker it installs llm-worker, which comes with rbee and ge
 		fs.IntVar(&f.queenPort, "queen-port", devQueenPort, "`port` of the queen's registry; 0 is a free one")
 		fs.Var(&f.ports, "port-range", "ports of workers whose job names none")
 		addLLMWorker(fs, &f.llmWorker)
-		cli.Variables(fs, map[string]string{"state-dir": "RBEE_STATE_DIR", "port-range": "RBEE_PORT_RANGE"})
+		fs.StringVar(&f.devRoot, "dev-root", "", "`directory` of a development tree to take workers from, built when they are older than their sources")
+		cli.Variables(fs, map[string]string{"state-dir": "RBEE_STATE_DIR", "dev-root": "RBEE_DEV_ROOT", "port-range": "RBEE_PORT_RANGE"})
 	})
 	cli.Section(cmd, "Log", func(fs *pflag.FlagSet) { f.log = cli.AddLog(fs, slog.LevelWarn) })
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -81,7 +85,7 @@ func (f *devFlags) run(ctx context.Context, version string, stdout, stderr io.Wr
 	if f.dir, err = filepath.Abs(f.dir); err != nil {
 		return err
 	}
-	installed := devstack.CanServe(f.dir)
+	installed := f.devRoot != "" || devstack.CanServe(f.dir)
 	if !installed && fileExists(f.llmWorker) {
 		if err := devstack.Install(f.dir, f.llmWorker, workerVersion); err != nil {
 			return err
@@ -90,7 +94,7 @@ func (f *devFlags) run(ctx context.Context, version string, stdout, stderr io.Wr
 	}
 	stack, err := devstack.Start(ctx, devstack.Config{
 		Dir: f.dir, HiveID: f.hiveID, Version: version, NATSPort: f.natsPort, QueenPort: f.queenPort,
-		Ports: f.ports, Logger: f.log.Logger(stderr),
+		Ports: f.ports, DevRoot: f.devRoot, Logger: f.log.Logger(stderr),
 	})
 	if devstack.PortTaken(err) {
 		return fmt.Errorf("%w; ports are set by --nats-port (%d) and --queen-port (%d)", err, f.natsPort, f.queenPort)
@@ -165,7 +169,11 @@ func (f *devFlags) greet(w io.Writer, stack *devstack.Stack, installed bool) {
 	if f.natsPort != devNATSPort || f.queenPort != devQueenPort {
 		fmt.Fprintln(w, "  "+paint.Cyan(fmt.Sprintf("export %s=%s RBEE_QUEEN_URL=%s", natsconn.Variables["server"], stack.NATSURL(), stack.QueenURL())))
 	}
-	for _, line := range []string{"spawn --model tiny --wait", "workers", "watch"} {
+	spawn := "spawn --model tiny --wait"
+	if f.devRoot != "" {
+		spawn += " --timeout 10m"
+	}
+	for _, line := range []string{spawn, "workers", "watch"} {
 		fmt.Fprintln(w, "  "+paint.Cyan(calledAs()+" "+line))
 	}
 	fmt.Fprintf(w, "\nCtrl-C stops it.\n")

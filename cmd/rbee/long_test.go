@@ -216,3 +216,40 @@ func requireGone(t *testing.T, pid string) {
 		require.NotContains(t, string(cmdline), "worker-demo")
 	}
 }
+
+// A developer of workers needs one command beside the editor: what a job wants is built first, and nothing else is installed.
+func TestDevRunsWhatIsEdited(t *testing.T) {
+	t.Parallel()
+	dir, root := filepath.Join(t.TempDir(), "state"), t.TempDir()
+	source := filepath.Join(root, "cpu-llm-worker-rbee")
+	write := func(name, text string) {
+		t.Helper()
+		require.NoError(t, os.MkdirAll(source, 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(source, name), []byte(text), 0o600))
+	}
+	write("worker.json", fmt.Sprintf(`{"binary": "dist/cpu-llm-worker-rbee", "build": ["sh", "build.sh", %q], "sources": ["build.sh", "main"]}`, llmWorker))
+	write("build.sh", `read -r word <main; echo "building $word"; mkdir -p dist; rm -f dist/*; cp "$1" dist/cpu-llm-worker-rbee`)
+	write("main", "one\n")
+	first, last, release := leasePorts()
+	t.Cleanup(release)
+	t.Cleanup(func() { killWorkers(t.Fatalf, filepath.Join(dir, "run")) })
+	dev := proctest.Start(t, nil, "rbee", "dev", "--state-dir", dir, "--nats-port", "0", "--queen-port", "0", "--dev-root", root,
+		"--port-range", fmt.Sprintf("%d-%d", first, last))
+	env := dev.Await(`^  export (NATS_URL=\S+) (RBEE_QUEEN_URL=\S+)$`)[1:]
+	dev.Await(`spawn --model tiny --wait --timeout 10m$`)
+
+	spawn := func() string {
+		code, said := proctest.Start(t, env, "rbee", "spawn", "--hive", "local", "--model", "tiny", "--device", "cpu").Exit()
+		require.Equal(t, 0, code, said)
+		return said
+	}
+	require.Contains(t, spawn(), "Build: building one")
+	require.Contains(t, spawn(), "Up to date: ")
+	write("main", "two\n")
+	require.Contains(t, spawn(), "Build: building two")
+	require.NoFileExists(t, filepath.Join(dir, "workers", "cpu-llm-worker-rbee-v0.1.0-linux-amd64"))
+
+	code, said := proctest.Start(t, nil, "rbee", "dev", "--state-dir", t.TempDir(), "--nats-port", "0", "--queen-port", "0", "--dev-root", filepath.Join(root, "nowhere")).Exit()
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "development tree: stat ")
+}

@@ -45,7 +45,7 @@ func Rooms() map[string][]string {
 			"internal/natsconn", natsGo, sys,
 		},
 		"internal/natsd":      {"std", natsServer},
-		"internal/devstack":   {"std", "consumer", "spawner", "spawner/catalog", "queen", "messages", "internal/natsd", natsGo},
+		"internal/devstack":   {"std", "consumer", "spawner", "spawner/catalog", "spawner/devtree", "queen", "messages", "internal/natsd", natsGo},
 		"internal/natstest":   {"std", "internal/natsd", natsGo},
 		"internal/netfault":   {"std"},
 		"internal/show":       {"std", "messages", "internal/cli"},

@@ -27,7 +27,7 @@ type hive struct {
 // mute is a Spawner that tells nothing. What remains of a job's story is its last event, which the consumer tells.
 type mute struct{ *spawner.Spawner }
 
-func (m mute) Spawn(ctx context.Context, job messages.Job, _ func(messages.Event), waiting func()) (messages.Result, error) {
+func (m mute) Spawn(ctx context.Context, job messages.Job, _ func(messages.Event), waiting spawner.Waiting) (messages.Result, error) {
 	return m.Spawner.Spawn(ctx, job, func(messages.Event) {}, waiting)
 }
 

@@ -40,6 +40,9 @@ type Config struct {
 	NATSPort, QueenPort int
 	// Ports is the range of the workers' ports; zero means 9001 to 9999.
 	Ports PortRange
+	// DevRoot is a development tree. The hive takes its workers from there alone, and builds those that are older than their
+	// sources; empty means that it takes them from the state directory.
+	DevRoot string
 	// PassEnv names variables of this process that workers get besides the usual ones.
 	PassEnv []string
 	// Logger takes the log of all parts; nil discards it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rbee-keeper/hive/consumer"
 	"github.com/rbee-keeper/hive/spawner"
+	"github.com/rbee-keeper/hive/spawner/devtree"
 )
 
 // hive is one run of the hive.
@@ -22,6 +23,10 @@ type hive struct {
 
 // StartHive starts the hive and returns once it takes jobs. Start has done so; this is for after [Stack.StopHive].
 func (s *Stack) StartHive(ctx context.Context) error {
+	catalogDir, devRoot, err := s.cfg.workersFrom()
+	if err != nil {
+		return err
+	}
 	nc, err := nats.Connect(s.nats.URL(), nats.Name("rbee-hive "+s.cfg.HiveID), nats.MaxReconnects(-1),
 		nats.PermissionErrOnSubscribe(true), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			s.cfg.Logger.Warn("NATS reports an error", "err", err)
@@ -31,7 +36,7 @@ func (s *Stack) StartHive(ctx context.Context) error {
 	}
 	narrator := consumer.NewNarrator(nc, s.cfg.Subjects, s.cfg.HiveID, s.cfg.Logger)
 	workers, err := spawner.New(spawner.Config{
-		HiveID: s.cfg.HiveID, CatalogDir: CatalogDir(s.cfg.Dir), RunDir: filepath.Join(s.cfg.Dir, "run"),
+		HiveID: s.cfg.HiveID, CatalogDir: catalogDir, DevRoot: devRoot, Rebuild: spawner.Rebuild{On: devRoot != ""}, RunDir: filepath.Join(s.cfg.Dir, "run"),
 		LogDir: filepath.Join(s.cfg.Dir, "logs"), WorkDir: s.cfg.Dir, QueenURL: s.queenURL, Ports: s.cfg.Ports.PortRange,
 		Watch: 100 * time.Millisecond, PassEnv: s.cfg.PassEnv, Exited: narrator.Narrate, Logger: s.cfg.Logger,
 	})
@@ -57,6 +62,18 @@ func (s *Stack) StartHive(ctx context.Context) error {
 	case <-s.hive.task.done:
 		return fmt.Errorf("start hive: %w", s.StopHive())
 	}
+}
+
+// workersFrom returns where the hive finds workers: in the catalog of the state directory, or in a development tree.
+func (c Config) workersFrom() (catalogDir, devRoot string, err error) {
+	if c.DevRoot == "" {
+		return CatalogDir(c.Dir), "", nil
+	}
+	devRoot, err = devtree.Base(c.DevRoot)
+	if err != nil {
+		err = fmt.Errorf("development tree: %w", err)
+	}
+	return "", devRoot, err
 }
 
 // StopHive stops the hive and returns once it has ended; NATS, the queen and the workers go on. Without a hive it does

@@ -21,6 +21,9 @@ func (e examiner) catalog(ctx context.Context) []Check {
 	if e.DevRoot != "" {
 		probes = append(probes, probe{name: "dev_root", run: func(context.Context) []Check { return e.devTree() }})
 	}
+	if e.Build != nil {
+		probes = append(probes, probe{name: "build", run: e.builds})
+	}
 	return e.run(ctx, "catalog", probes...)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/device"
+	"github.com/rbee-keeper/hive/spawner/devtree"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -30,6 +31,8 @@ type Config struct {
 	CatalogDir string
 	// DevRoot is a directory in a Cargo workspace; empty means that none is examined.
 	DevRoot string
+	// Build says how development builds are kept up to date; nil means that they are not.
+	Build *devtree.Options
 	// RunDir is the directory of locks and records.
 	RunDir string
 	// LogDir is the directory of the workers' logs.

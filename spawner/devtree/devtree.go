@@ -55,6 +55,22 @@ func Root(from string) (string, error) {
 	}
 }
 
+// Base returns the [Root] at or above from, or from itself if there is none: that is enough where a worker.json says how to build.
+func Base(from string) (string, error) {
+	root, err := Root(from)
+	if !errors.Is(err, ErrNoWorkspace) {
+		return root, err
+	}
+	info, err := os.Stat(from)
+	if err == nil && !info.IsDir() {
+		err = fmt.Errorf("%s is no directory", from)
+	}
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(from)
+}
+
 // isWorkspace reports whether a file is a Cargo.toml with a table of that name.
 func isWorkspace(path string) (bool, error) {
 	if !isRegular(path) {
