@@ -95,7 +95,7 @@ func open(path, dir string, forbidden fs.FileMode) (*os.File, program, *Error) {
 	if e := checkMode(path, info.Mode(), forbidden); e != nil {
 		return nil, program{}, e
 	}
-	file, err := os.Open(path) // it is regular, or was a moment ago
+	file, err := openFile(path) // it is regular, or was a moment ago
 	if err != nil {
 		return nil, program{}, unreadable(path, err)
 	}

@@ -23,3 +23,5 @@ func unusable(path string) string {
 	}
 	return ""
 }
+
+func openFile(path string) (*os.File, error) { return os.Open(path) }

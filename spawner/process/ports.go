@@ -1,11 +1,9 @@
 package process
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -68,9 +66,9 @@ type Port struct {
 	lock   int
 }
 
-// Take locks a port and proves by binding it that nobody listens on it, and that the process lives no more which had it last. 0 takes the next free one of the range, in
-// rotation, so that a port rests as long as possible before it is used again. The error is [ErrHeld] for a given port
-// that is taken, [ErrNoFreePort] if the whole range is.
+// Take locks a port and proves by binding it that nobody listens on it, and that the process lives no more which had it last.
+// 0 takes the next free one of the range, in rotation, so that a port rests as long as possible before it is used again. The
+// error is [ErrHeld] for a given port that is taken, [ErrNoFreePort] if the whole range is.
 func (p *Ports) Take(port int) (*Port, error) {
 	if port != 0 {
 		return p.try(port)
@@ -95,7 +93,7 @@ func (p *Ports) try(number int) (*Port, error) {
 		return nil, err
 	}
 	err = bindable(number)
-	if err == nil && p.run.portOf(number).Alive() {
+	if err == nil && p.run.portOf(number, fd).Alive() {
 		err = fmt.Errorf("port %d: %w", number, ErrHeld)
 	}
 	if err != nil {
@@ -103,24 +101,6 @@ func (p *Ports) try(number int) (*Port, error) {
 		return nil, err
 	}
 	return &Port{Number: number, lock: fd}, nil
-}
-
-// GivePort writes down that a port is a process's for as long as that lives: it may let go of the lock that it inherited long before it
-// listens.
-func (d *RunDir) GivePort(port int, to Identity) error {
-	data, err := json.Marshal(to)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(d.portPath(port), data, 0o600)
-}
-
-// portOf returns the process that was given the port last; the zero Identity if none was, as far as is known.
-func (d *RunDir) portOf(port int) (last Identity) {
-	if readJSON(d.portPath(port), &last) != nil { // as it is before the first
-		return Identity{}
-	}
-	return last
 }
 
 func (d *RunDir) portPath(port int) string { return d.ports() + "/" + strconv.Itoa(port) }

@@ -103,6 +103,11 @@ func (w *Watcher) Close() { w.wg.Wait() }
 // Alive reports false.
 func (id Identity) Alive() bool { return false }
 
+// GivePort is not supported here.
+func (d *RunDir) GivePort(int, Identity) error { return errUnsupported }
+
+func (d *RunDir) portOf(_, _ int) Identity { return Identity{} }
+
 func lock(string) (int, error) { return -1, errUnsupported }
 
 func unlock(int) {}

@@ -1,0 +1,39 @@
+//go:build unix
+
+package process
+
+import (
+	"encoding/json"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// GivePort writes down that a port is a process's for as long as that lives: it may let go of the lock that it inherited long before it
+// listens.
+func (d *RunDir) GivePort(port int, to Identity) error {
+	data, err := json.Marshal(to)
+	if err != nil {
+		return err
+	}
+	path := d.portPath(port)
+	fd, err := openRetry(path, unix.O_WRONLY|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer closeFD(fd)
+	return writeAll(fd, data, path)
+}
+
+// portOf returns the process that was given the port last, whose lock file is open; the zero Identity if none was, as far as is
+// known.
+func (d *RunDir) portOf(port, lock int) (last Identity) {
+	var file unix.Stat_t
+	if unix.Fstat(lock, &file) != nil || file.Size == 0 { // as it is before the first
+		return Identity{}
+	}
+	if readJSON(d.portPath(port), &last) != nil {
+		return Identity{}
+	}
+	return last
+}
