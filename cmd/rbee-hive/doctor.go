@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rbee-keeper/hive/consumer"
 	"github.com/rbee-keeper/hive/internal/cli"
 	"github.com/rbee-keeper/hive/internal/doctor"
 	"github.com/rbee-keeper/hive/messages"
@@ -66,6 +67,9 @@ func examine(ctx context.Context, s settings, timeout time.Duration) (doctor.Rep
 	report := doctor.Examine(ctx, doctor.Config{
 		HiveID: s.hiveID, Subjects: subjects, NATS: s.nats, CatalogDir: s.catalogDir, DevRoot: s.workspace(), RunDir: s.runDir,
 		LogDir: s.logDir, WorkDir: s.workDir, Ports: s.ports.PortRange, Build: s.build(), Timeout: timeout,
+		Queue: map[consumer.QueueMode]doctor.Queue{
+			consumer.QueueOff: doctor.QueueOff, consumer.QueueRequired: doctor.QueueRequired,
+		}[s.queue.QueueMode], // else QueueAuto
 	})
 	return report, context.Cause(ctx)
 }

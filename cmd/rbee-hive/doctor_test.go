@@ -58,6 +58,20 @@ func TestDoctorPassesWhereAHiveWorks(t *testing.T) {
 	require.Equal(t, 0, code, "%v", behind.Checks)
 }
 
+// Where a hive does not start because it requires its queue, its doctor says so.
+func TestDoctorFailsWhereARequiredQueueIsMissing(t *testing.T) {
+	t.Parallel()
+	env := []string{"NATS_URL=" + natstest.Server(t).URL(), "RBEE_QUEUE=required"}
+	m := newMachine(t)
+	code, said := m.serve(t, env...).Exit()
+	require.Equal(t, 1, code, said)
+	code, report := m.doctor(t, env...)
+	require.Equal(t, 1, code, "%v", report.Checks)
+	require.Equal(t, 1, report.Failures, "%v", report.Checks)
+	code, report = m.doctor(t, env[0])
+	require.Equal(t, 0, code, "%v", report.Checks)
+}
+
 func TestDoctorKnowsTheHiveBesideIt(t *testing.T) {
 	t.Parallel()
 	server := natstest.Server(t)

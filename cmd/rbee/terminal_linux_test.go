@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,6 +60,43 @@ func (t *terminal) text() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.shown.String()
+}
+
+// Colours are for terminals that take them, and for who did not refuse them.
+func TestColoursOnATerminalAlone(t *testing.T) {
+	t.Parallel()
+	bare := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		return strings.HasPrefix(entry, "NO_COLOR=") || strings.HasPrefix(entry, "TERM=")
+	})
+	for name, test := range map[string]struct {
+		env     []string
+		piped   bool
+		painted bool
+	}{
+		"a terminal":        {env: []string{"TERM=xterm"}, painted: true},
+		"NO_COLOR is empty": {env: []string{"TERM=xterm", "NO_COLOR="}, painted: true},
+		"NO_COLOR":          {env: []string{"TERM=xterm", "NO_COLOR=1"}},
+		"a dumb terminal":   {env: []string{"TERM=dumb"}},
+		"a pipe":            {env: []string{"TERM=xterm"}, piped: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			term := newTerminal(t, 200, 20)
+			var pipe strings.Builder
+			rbee := exec.CommandContext(t.Context(), "rbee", "workers", "get", "a.b")
+			rbee.Env, rbee.Stderr = slices.Concat(bare, test.env), term.program
+			said := term.text
+			if test.piped {
+				rbee.Stderr, said = &pipe, pipe.String
+			}
+			require.Error(t, rbee.Run())
+			want := "rbee: worker id: "
+			if test.painted {
+				want = "\x1b[31mrbee:\x1b[0m worker id: "
+			}
+			require.Eventually(t, func() bool { return strings.HasPrefix(said(), want) }, time.Minute, time.Millisecond, "%q", said())
+		})
+	}
 }
 
 func TestWorkersWatchDrawsInPlaceUntilInterrupted(t *testing.T) {

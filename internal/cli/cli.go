@@ -102,6 +102,7 @@ func prepare(c *cobra.Command, began func()) {
 	if run == nil {
 		return
 	}
+	nameArguments(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := fromEnvironment(cmd.Flags()); err != nil {
 			return err

@@ -24,7 +24,10 @@ func program(work func(*cobra.Command) error) (root *cobra.Command, n *int, d *t
 	})
 	Variables(cmd.Flags(), map[string]string{"number": "TEST_NUMBER", "delay": "TEST_DELAY"})
 	AddOutput(cmd)
-	root.AddCommand(cmd, VersionCommand(VersionOf("prog", "v1.2.3")))
+	named := &cobra.Command{
+		Use: "name THING [OTHER] --flag VALUE", Short: "Name", Args: cobra.RangeArgs(1, 2), RunE: func(*cobra.Command, []string) error { return nil },
+	}
+	root.AddCommand(cmd, named, VersionCommand(VersionOf("prog", "v1.2.3")))
 	return root, n, d
 }
 
@@ -54,7 +57,10 @@ func TestRun(t *testing.T) {
 		"cancelled otherwise": {args: []string{"work"}, work: context.Canceled, code: ExitFailure, stderr: "prog: context canceled\n"},
 		"unknown flag":        {args: []string{"work", "--nope"}, code: ExitUsage, stderr: "prog: unknown flag: --nope\nRun 'prog work --help' for its flags and examples.\n"},
 		"unknown command":     {args: []string{"wrk"}, code: ExitUsage, stderr: "prog: unknown command \"wrk\" for \"prog\"\n\nDid you mean this?\n work\nRun 'prog --help' for its flags and examples.\n"},
-		"an argument":         {args: []string{"work", "now"}, code: ExitUsage, stderr: "prog: unknown command \"now\" for \"prog work\"\nRun 'prog work --help' for its flags and examples.\n"},
+		"an argument":         {args: []string{"work", "now"}, code: ExitUsage, stderr: "prog: \"now\" is one argument too many\nRun 'prog work --help' for its flags and examples.\n"},
+		"no argument":         {args: []string{"name"}, code: ExitUsage, stderr: "prog: THING is missing: prog name THING [OTHER]\nRun 'prog name --help' for its flags and examples.\n"},
+		"all arguments":       {args: []string{"name", "a", "b"}},
+		"three arguments":     {args: []string{"name", "a", "b", "c"}, code: ExitUsage, stderr: "prog: \"c\" is one argument too many\nRun 'prog name --help' for its flags and examples.\n"},
 		"not a number":        {args: []string{"work", "--number", "x"}, code: ExitUsage, stderr: "prog: --number \"x\": want a whole number\nRun 'prog work --help' for its flags and examples.\n"},
 		"too large a number":  {args: []string{"work", "--number", "99999999999999999999"}, code: ExitUsage, stderr: "prog: --number \"99999999999999999999\": the number is too large or too small\nRun 'prog work --help' for its flags and examples.\n"},
 		"not a duration":      {args: []string{"work", "--delay", "3"}, code: ExitUsage, stderr: "prog: --delay \"3\": want a duration such as 500ms, 30s or 2m\nRun 'prog work --help' for its flags and examples.\n"},

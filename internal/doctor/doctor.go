@@ -27,6 +27,8 @@ type Config struct {
 	Subjects messages.Subjects
 	// NATS says which server to ask and as whom.
 	NATS natsconn.Config
+	// Queue says whether the hive takes queued jobs; the zero value is QueueAuto.
+	Queue Queue
 	// CatalogDir is the directory of installed workers; empty means that there are none.
 	CatalogDir string
 	// DevRoot is a directory in a Cargo workspace; empty means that none is examined.

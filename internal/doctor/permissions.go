@@ -20,8 +20,10 @@ type grant struct {
 	publish bool // else subscribe
 	queue   string
 	need    string // what the hive cannot do without it
-	spare   bool   // it works without
 	tries   []try
+
+	// lacks is what it means that it is missing; nil means a failure.
+	lacks func(advice, format string, args ...any) []Check
 }
 
 // try is one permission of a grant and the subject by which it is tried: nobody uses it, because a random word stands for the
@@ -30,7 +32,7 @@ type try struct{ allow, subject string }
 
 // permissions returns a probe for each permission that a hive needs on the server.
 func (e examiner) permissions(nc *nats.Conn) []probe {
-	probes := make([]probe, 0, 8)
+	probes := make([]probe, 0, 10)
 	for _, g := range e.grants(nc) {
 		probes = append(probes, probe{name: g.name, run: func(ctx context.Context) []Check { return g.check(ctx, nc) }})
 	}
@@ -59,15 +61,19 @@ func (e examiner) grants(nc *nats.Conn) []grant {
 	story := func(about string) try {
 		return try{narration, e.Subjects.Narration(e.HiveID, about, messages.Action(nobody))}
 	}
-	return append(all, grant{
+	all = append(all, grant{
 		name: "results", publish: true, need: "tells nobody how its jobs end",
 		tries: []try{{e.Subjects.Result(e.HiveID, ""), e.Subjects.Result(e.HiveID, nobody)}},
 	}, grant{
 		name: "narration", publish: true, need: "does not tell what it does",
 		tries: []try{story(nobody), story(messages.AboutHive), story(messages.AboutWorker)},
 	}, grant{
-		name: "inbox", need: "hears no answer to what it asks", spare: true, tries: []try{{inboxes(nc), nc.NewInbox()}},
+		name: "inbox", need: "hears no answer to what it asks", lacks: warn, tries: []try{{inboxes(nc), nc.NewInbox()}},
 	})
+	if e.Queue == QueueOff {
+		return all
+	}
+	return append(all, e.queueGrants(nobody)...)
 }
 
 // inboxes returns the subjects below which this connection gets its answers.
@@ -95,11 +101,12 @@ func (g grant) check(ctx context.Context, nc *nats.Conn) []Check {
 		}
 	}
 	const advice = "grant it in the server's configuration (deploy/nats-server.conf has all that a hive needs)"
-	switch {
-	case missing != nil && g.spare:
-		return warn(advice, "this user may not %s%s: the hive %s", act, list(missing), g.need)
-	case missing != nil:
-		return fail(advice, "this user may not %s%s: the hive %s", act, list(missing), g.need)
+	if missing != nil {
+		lacks := g.lacks
+		if lacks == nil {
+			lacks = fail
+		}
+		return lacks(advice, "this user may not %s%s: the hive %s", act, list(missing), g.need)
 	}
 	return ok("may %s%s", act, list(allowed))
 }

@@ -33,7 +33,7 @@ func TestDeployedPermissionsAreEnough(t *testing.T) {
 			report := Examine(t.Context(), config(newConfig(t), server))
 			requireSound(t, report)
 			require.Zero(t, report.Failures, "%v", report.Checks)
-			for _, name := range []string{"jobs", "ping", "info", "stats", "results", "narration", "inbox", "answers"} {
+			for _, name := range []string{"jobs", "ping", "info", "stats", "results", "narration", "inbox", "queue", "queue_consumer", "known_results", "answers"} {
 				require.Equal(t, OK, report.one(t, "permissions", name).Status)
 			}
 			require.Equal(t, `may subscribe to "rbee.v1.hive.gpu-1.* gpu-1"`, report.one(t, "permissions", "jobs").Message)

@@ -35,6 +35,7 @@ func (e examiner) nats(ctx context.Context) []Check {
 			return ok("nats-server %s, named %s", nc.ConnectedServerVersion(), nc.ConnectedServerName())
 		}},
 		probe{name: "max_payload", run: func(context.Context) []Check { return maxPayload(nc) }},
+		probe{name: "queue", run: func(ctx context.Context) []Check { return e.queue(ctx, nc) }},
 		probe{name: "same_id", run: func(ctx context.Context) []Check { return e.sameID(ctx, nc) }},
 	)...)
 	return append(found, e.run(ctx, "permissions", e.permissions(nc)...)...)

@@ -590,3 +590,15 @@ func TestPortOfAWorkerThatLetGoOfItsLock(t *testing.T) {
 	<-p.Done()
 	m.take(t, number).Release()
 }
+
+// Whoever else writes to a log, and whatever is in it: a worker writes behind the end.
+func TestLogIsAppendedTo(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	path := m.command(t, "exit-3").LogPath
+	require.NoError(t, os.WriteFile(path, []byte("a line of an earlier attempt\n"), 0o600))
+	<-m.start(t, "w1", "exit-3").Done()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "a line of an earlier attempt\nhello exit-3\n", string(data))
+}
