@@ -116,6 +116,7 @@ func TestManifestRefusals(t *testing.T) {
 	h.installManifest("one-gpu", "1.0.0", `{"devices":["cuda:1"]}`)
 	h.installManifest("typed", "1.0.0", `{"worker_type":"CudaLlm"}`)
 	h.installManifest("uuid", "1.0.0", `{"env":{"set":{"CUDA_VISIBLE_DEVICES":"${device_uuid}"}}}`)
+	h.installManifest("below", "1.0.0", `{"args":["--model","/srv/models/$${model}.gguf"]}`)
 	h.installManifest("mistaken", "1.0.0", `{"args":["${mudel}"]}`)
 	changed := h.entry("changed", "1.0.0")
 	require.NoError(t, os.WriteFile(changed, []byte("#!/bin/sh\n"), 0o755))
@@ -152,6 +153,23 @@ func TestManifestRefusals(t *testing.T) {
 			require.ErrorIs(t, err, test.code, "a dry run meets the same")
 		})
 	}
+}
+
+// A manifest that names the directory of the models means files in it, be it the program that puts the model there.
+func TestAModelStaysBelowTheDirectoryOfItsManifest(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	h.installManifest("below", "1.0.0", `{"args":[`+played+`,"--file","/srv/models/$${model}.gguf"]}`)
+	j := job("j", "../../etc/shadow")
+	j.Worker = "below"
+	got := h.spawn(j)
+	require.ErrorIs(t, got.err, messages.InvalidJob)
+	require.Equal(t, `model: "../../etc/shadow" leads out of the directory of "/srv/models/$${model}.gguf" (args[9] of worker below 1.0.0): name a model without ..`, got.err.Message)
+	require.NoDirExists(t, filepath.Join(h.cfg.RunDir, "workers", j.WorkerID))
+	_, err := h.Explain(t.Context(), j)
+	require.ErrorIs(t, err, messages.InvalidJob)
+	j.Model = "live"
+	require.Nil(t, h.spawn(j).err)
 }
 
 // spoiled is a hive that replaces the worker's program between its verification and its start.
