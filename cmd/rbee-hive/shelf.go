@@ -106,29 +106,31 @@ later from their entry's directory is gone.`,
 		if err != nil {
 			return err
 		}
-		pinned := pins[name] == version
 		if !force {
-			if err := mayGo(name, version, pinned, dir); err != nil {
+			if err := mayGo(name, version, pins[name] == version, dir); err != nil {
 				return err
 			}
 		}
-		if err := installed.Remove(name, version); err != nil {
+		unpinned, err := installed.Remove(name, version, force)
+		if errors.Is(err, catalog.ErrPinned) { // a moment ago
+			err = errPinned(name, version)
+		}
+		if err != nil {
 			return notThere(err)
 		}
-		if pinned {
-			if _, err := installed.Unpin(name); err != nil {
-				return err
-			}
-		}
-		return s.say(cmd, map[string]any{"removed": dirs, "unpinned": pinned}, "removed %s", strings.Join(dirs, ", "))
+		return s.say(cmd, map[string]any{"removed": dirs, "unpinned": unpinned}, "removed %s", strings.Join(dirs, ", "))
 	}
 	return cmd
+}
+
+func errPinned(name, version string) error {
+	return fmt.Errorf("%s %s is pinned: jobs would fail without it; unpin it first, or use --force, which does both", name, version)
 }
 
 // mayGo returns an error if a version is pinned or a worker of it runs.
 func mayGo(name, version string, pinned bool, runDir string) error {
 	if pinned {
-		return fmt.Errorf("%s %s is pinned: jobs would fail without it; unpin it first, or use --force, which does both", name, version)
+		return errPinned(name, version)
 	}
 	running, err := spawner.Running(runDir)
 	if err != nil {

@@ -123,7 +123,7 @@ func TestAddRefusesAndLeavesNothing(t *testing.T) {
 	requireNames(t, dir)
 }
 
-// What a crash left is no entry, and goes with the next installation a day later.
+// What a crash left is no entry, and goes with the next installation.
 func TestWhatACrashLeftIsSweptOut(t *testing.T) {
 	t.Parallel()
 	dir := newCatalog(t)
@@ -154,9 +154,12 @@ func TestRemove(t *testing.T) {
 	dirs, err := installed.Dirs(cpu, "2.0.0")
 	require.NoError(t, err)
 	require.Len(t, dirs, 2)
-	require.NoError(t, installed.Remove(cpu, "2.0.0"))
+	_, err = installed.Remove(cpu, "2.0.0", false)
+	require.NoError(t, err)
 	requireNames(t, dir, here(cpu+"-v1.0.0-PLATFORM"))
 	requireVersion(t, installed, "1.0.0")
-	require.ErrorAs(t, installed.Remove(cpu, "2.0.0"), new(*catalog.NotFoundError))
-	require.ErrorAs(t, catalog.Open(filepath.Join(dir, "none")).Remove(cpu, "1.0.0"), new(*catalog.NotFoundError))
+	_, err = installed.Remove(cpu, "2.0.0", false)
+	require.ErrorAs(t, err, new(*catalog.NotFoundError))
+	_, err = catalog.Open(filepath.Join(dir, "none")).Remove(cpu, "1.0.0", false)
+	require.ErrorAs(t, err, new(*catalog.NotFoundError))
 }

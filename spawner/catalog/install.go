@@ -85,7 +85,12 @@ func (c *Catalog) add(ctx context.Context, what *Addition) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	defer os.RemoveAll(temporary) // After the rename, there is none of that name.
+	defer os.RemoveAll(temporary)     // After the rename, there is none of that name.
+	unlock, err := tryLock(temporary) // As long as it is held, nobody sweeps it out.
+	if err != nil {
+		return Entry{}, err
+	}
+	defer unlock()
 	if err := c.fill(ctx, temporary, target, what.From, manifest); err != nil {
 		return Entry{}, named(err, temporary, what.From)
 	}
@@ -240,11 +245,22 @@ func (c *Catalog) appear(temporary string, target candidate) (Entry, error) {
 	return c.load(target)
 }
 
-// abandoned is how old what a crashed installation left must be before it is taken for that.
-const abandoned = 24 * time.Hour
+// How old what a crashed installation left must be before it is taken for that: where it holds no lock, it has crashed, unless
+// it was made this very moment. Where nothing can be locked, only time tells.
+const (
+	abandoned         = time.Minute
+	abandonedUnlocked = 24 * time.Hour
+)
+
+// lockPatience is how long a change waits for others to be done with theirs, which take moments.
+const lockPatience = 10 * time.Second
 
 // sweep removes what installations and removals left that crashed.
 func (c *Catalog) sweep() {
+	old := abandonedUnlocked
+	if locks {
+		old = abandoned
+	}
 	entries, err := os.ReadDir(c.dir)
 	if err != nil {
 		return
@@ -253,8 +269,13 @@ func (c *Catalog) sweep() {
 		if !strings.HasPrefix(entry.Name(), installing) && !strings.HasPrefix(entry.Name(), removing) {
 			continue
 		}
-		if info, err := entry.Info(); err == nil && c.now().Sub(info.ModTime()) > abandoned {
-			_ = os.RemoveAll(filepath.Join(c.dir, entry.Name())) // tried again by the next
+		if info, err := entry.Info(); err != nil || c.now().Sub(info.ModTime()) <= old {
+			continue
+		}
+		path := filepath.Join(c.dir, entry.Name())
+		if unlock, err := tryLock(path); err == nil {
+			_ = os.RemoveAll(path) // tried again by the next
+			unlock()
 		}
 	}
 }

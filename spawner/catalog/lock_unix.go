@@ -6,22 +6,32 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"time"
 )
 
+// locks says that a directory can be locked here, and that a lock ends with the process that holds it.
+const locks = true
+
 // lockDir keeps other processes from changing the catalog until unlock is called. Look-ups are not kept from reading it:
-// they see each change whole.
+// they see each change whole. Whoever may read the directory can lock it, so nobody waits for it without an end.
 func lockDir(path string) (unlock func(), err error) {
+	late := time.Now().Add(lockPatience)
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		unlock, err = tryLock(path)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(late) {
+			return unlock, err
+		}
+		<-time.After(pause)
+	}
+}
+
+// tryLock is lockDir without waiting; the error is EWOULDBLOCK while another holds the lock.
+func tryLock(path string) (unlock func(), err error) {
 	dir, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	for {
-		err = syscall.Flock(int(dir.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = dir.Close()
 		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
 	}
