@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -81,7 +82,7 @@ func catalogRm() *cobra.Command {
 		Use:   "rm WORKER VERSION",
 		Short: "Remove a version of a worker",
 		Long: `rm removes the entries of one version of a worker. It refuses what is pinned, and what runs: it looks for living workers in the
-hive's run directory. With --force it removes both all the same, and the pin. Workers that run go on in any case; what they open
+hive's run directory, and in /run/rbee-hive, unless --run-dir names one. Root may look into another user's. With --force it removes both all the same, and the pin. Workers that run go on in any case; what they open
 later from their entry's directory is gone.`,
 		Example: `  rbee-hive catalog rm llama-server b6795`,
 		Args:    cobra.ExactArgs(2),
@@ -98,6 +99,7 @@ later from their entry's directory is gone.`,
 			return err
 		}
 		name, version := args[0], args[1]
+		named := cmd.Flags().Changed("run-dir")
 		dirs, err := installed.Dirs(name, version)
 		if err != nil {
 			return notThere(err)
@@ -107,8 +109,12 @@ later from their entry's directory is gone.`,
 			return err
 		}
 		if !force {
-			if err := mayGo(name, version, pins[name] == version, dir); err != nil {
+			runDirs := runDirs(dir, named)
+			if err := mayGo(name, version, pins[name] == version, runDirs); err != nil {
 				return err
+			}
+			if !slices.ContainsFunc(runDirs, isDir) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "There is no run directory %s, so no worker runs, or its hive has another: --run-dir names it.\n", cli.Printable(strings.Join(runDirs, " or ")))
 			}
 		}
 		unpinned, err := installed.Remove(name, version, force)
@@ -123,23 +129,41 @@ later from their entry's directory is gone.`,
 	return cmd
 }
 
+// unitRunDir is the run directory of a hive that systemd runs by the unit of ours.
+var unitRunDir = "/run/rbee-hive"
+
+// runDirs returns where the hive of this machine may keep what runs.
+func runDirs(dir string, named bool) []string {
+	if named || dir == unitRunDir {
+		return []string{dir}
+	}
+	return []string{dir, unitRunDir}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
 func errPinned(name, version string) error {
 	return fmt.Errorf("%s %s is pinned: jobs would fail without it; unpin it first, or use --force, which does both", name, version)
 }
 
 // mayGo returns an error if a version is pinned or a worker of it runs.
-func mayGo(name, version string, pinned bool, runDir string) error {
+func mayGo(name, version string, pinned bool, runDirs []string) error {
 	if pinned {
 		return errPinned(name, version)
 	}
-	running, err := spawner.Running(runDir)
-	if err != nil {
-		return fmt.Errorf("whether a worker of %s %s runs cannot be known: %w; run this as the hive's user, name its --run-dir, or use --force", name, version, err)
-	}
 	var users []string
-	for _, r := range running {
-		if r.Worker == "" || r.Worker == name && r.Version == version {
-			users = append(users, r.WorkerID)
+	for _, dir := range runDirs {
+		running, err := spawner.Running(dir)
+		if err != nil {
+			return fmt.Errorf("whether a worker of %s %s runs cannot be known: %w; run this as the hive's user or as root, name its --run-dir, or use --force", name, version, err)
+		}
+		for _, r := range running {
+			if r.Worker == "" || r.Worker == name && r.Version == version {
+				users = append(users, r.WorkerID)
+			}
 		}
 	}
 	if len(users) > 0 {
