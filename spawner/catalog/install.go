@@ -19,6 +19,12 @@ import (
 // names are the names that a worker can be installed under: each is one part of a path.
 var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+// What an installation lacks.
+var (
+	errNoName    = fmt.Errorf("want a name: give one, or write it into its %s", ManifestName)
+	errNoVersion = fmt.Errorf("want a semantic version or a build's name: give one, or write it into its %s", ManifestName)
+)
+
 var errName = errors.New("want a name of 1 to 64 letters, digits, dots, dashes and underscores that begins with one of the first two")
 
 // Addition is a worker to be installed.
@@ -108,6 +114,9 @@ func sourceManifest(what *Addition) (*Manifest, error) {
 	if info.IsDir() {
 		path = filepath.Join(path, ManifestName)
 	}
+	if !info.IsDir() && filepath.Base(path) != ManifestName && filepath.Ext(path) == ".json" {
+		return nil, fmt.Errorf("%s: is no program; a manifest is called %s: rename it, or install the directory that it lies in", path, ManifestName)
+	}
 	if filepath.Base(path) == ManifestName {
 		manifest, err = ReadManifest(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -140,6 +149,10 @@ func plan(what Addition) (candidate, error) {
 	}
 	found, ours := parse(dir)
 	switch {
+	case what.Name == "":
+		return found, errNoName
+	case what.Version == "":
+		return found, errNoVersion
 	case !names.MatchString(what.Name):
 		return found, errName
 	case !ours || found.version == nil || found.version.String() != what.Version || found.name != what.Name:
