@@ -105,7 +105,7 @@ func (b *backendConfig) command(cfg config, port int, environ []string) (backend
 	command := backend.Command{Path: b.path, Grace: b.grace, Output: os.Stderr}
 	for _, template := range b.args {
 		if climbs(template, cfg.model) {
-			return command, fmt.Errorf("the model %q leads out of the directory of %q: name a model without ..", cfg.model, template)
+			return command, fmt.Errorf("the model %q leads out of the directory of %q: name a model that does not go up", cfg.model, template)
 		}
 		arg, err := backend.Expand(template, values)
 		if err != nil {
