@@ -164,7 +164,7 @@ func TestAModelStaysBelowTheDirectoryOfItsManifest(t *testing.T) {
 	j.Worker = "below"
 	got := h.spawn(j)
 	require.ErrorIs(t, got.err, messages.InvalidJob)
-	require.Equal(t, `model: "../../etc/shadow" leads out of the directory of "/srv/models/$${model}.gguf" (args[9] of worker below 1.0.0): name a model without ..`, got.err.Message)
+	require.Equal(t, `model: "../../etc/shadow" leads out of the directory of "/srv/models/$${model}.gguf" (args[9] of worker below 1.0.0): name a model that does not go up`, got.err.Message)
 	require.NoDirExists(t, filepath.Join(h.cfg.RunDir, "workers", j.WorkerID))
 	_, err := h.Explain(t.Context(), j)
 	require.ErrorIs(t, err, messages.InvalidJob)
@@ -244,6 +244,22 @@ func TestAScriptThatIsReplacedInBetweenIsKilled(t *testing.T) {
 	again := h.spawn(j)
 	require.Nil(t, again.err)
 	require.False(t, again.result.Replayed)
+}
+
+// A script that is removed between its verification and its start is no fault of the job, which may be sent again.
+func TestAScriptThatIsRemovedInBetween(t *testing.T) {
+	t.Parallel()
+	h, path := spoiled(t, func(path string) { require.NoError(t, os.RemoveAll(filepath.Dir(path))) })
+	*path = h.entry("script", "1.0.0")
+	require.NoError(t, os.WriteFile(*path, []byte("#!/bin/sh\nexec sleep 1001\n"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(*path), catalog.ManifestName), []byte(withUUID), 0o644))
+	j := job("j", "live")
+	j.Worker, j.Device = "script", "cuda"
+	got := h.spawn(j)
+	require.ErrorIs(t, got.err, messages.BinaryInvalid)
+	require.True(t, got.err.Retryable)
+	require.Contains(t, got.err.Message, "is being replaced: try again")
+	require.ErrorIs(t, h.spawn(j).err, messages.WorkerNotInstalled)
 }
 
 // The checksum is that of the program as it is now, and a worker whose entry is sound again is started again.

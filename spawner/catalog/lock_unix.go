@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 	"time"
@@ -18,8 +19,11 @@ func lockDir(path string) (unlock func(), err error) {
 	late := time.Now().Add(lockPatience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		unlock, err = tryLock(path)
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(late) {
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return unlock, err
+		}
+		if time.Now().After(late) {
+			return nil, fmt.Errorf("another process has been changing the catalog for %s: try again when it has ended (`fuser %s` shows it): %w", lockPatience, path, err)
 		}
 		<-time.After(pause)
 	}
