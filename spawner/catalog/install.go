@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/rbee-keeper/hive/spawner/binary"
 )
@@ -256,41 +255,6 @@ func (c *Catalog) appear(temporary string, target candidate) (Entry, error) {
 		return Entry{}, err
 	}
 	return c.load(target)
-}
-
-// How old what a crashed installation left must be before it is taken for that: where it holds no lock, it has crashed, unless
-// it was made this very moment. Where nothing can be locked, only time tells.
-const (
-	abandoned         = time.Minute
-	abandonedUnlocked = 24 * time.Hour
-)
-
-// lockPatience is how long a change waits for others to be done with theirs, which take moments.
-const lockPatience = 10 * time.Second
-
-// sweep removes what installations and removals left that crashed.
-func (c *Catalog) sweep() {
-	old := abandonedUnlocked
-	if locks {
-		old = abandoned
-	}
-	entries, err := os.ReadDir(c.dir)
-	if err != nil {
-		return
-	}
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), installing) && !strings.HasPrefix(entry.Name(), removing) {
-			continue
-		}
-		if info, err := entry.Info(); err != nil || c.now().Sub(info.ModTime()) <= old {
-			continue
-		}
-		path := filepath.Join(c.dir, entry.Name())
-		if unlock, err := tryLock(path); err == nil {
-			_ = os.RemoveAll(path) // tried again by the next
-			unlock()
-		}
-	}
 }
 
 // named returns err with the path that the user gave where it names the copy, which is gone when it is read.

@@ -13,6 +13,9 @@ import (
 // locks says that a directory can be locked here, and that a lock ends with the process that holds it.
 const locks = true
 
+// lockPatience is how long a change waits for others to be done with theirs, which take moments.
+const lockPatience = 10 * time.Second
+
 // lockDir keeps other processes from changing the catalog until unlock is called. Look-ups are not kept from reading it:
 // they see each change whole. Whoever may read the directory can lock it, so nobody waits for it without an end.
 func lockDir(path string) (unlock func(), err error) {
