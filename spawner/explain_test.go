@@ -116,6 +116,14 @@ func TestCatalog(t *testing.T) {
 	rest, err := h.Catalog(t.Context(), messages.CatalogRequest{Skip: 5})
 	require.NoError(t, err)
 	require.Equal(t, page.Entries[5:], rest.Entries)
+
+	require.NoError(t, os.RemoveAll(page.Entries[4].Dir))
+	page, err = h.Catalog(t.Context(), messages.CatalogRequest{})
+	require.NoError(t, err)
+	require.Equal(t, messages.CatalogEntry{
+		Dir: filepath.Join(h.cfg.CatalogDir, "server-vb1-linux"), Worker: "server", Version: "b1", Pinned: true,
+		Problem: "is pinned and not installed, so jobs that name no version fail: install it, or unpin the worker",
+	}, page.Entries[len(page.Entries)-1])
 	require.NoError(t, os.Chmod(h.cfg.CatalogDir, 0o777))
 	_, err = h.Catalog(t.Context(), messages.CatalogRequest{})
 	require.ErrorIs(t, err, messages.BinaryInvalid)

@@ -3,8 +3,11 @@ package spawner
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
+	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/binary"
@@ -59,6 +62,17 @@ func (s *Spawner) installed() ([]messages.CatalogEntry, error) {
 	}
 	for _, b := range broken {
 		entries = append(entries, describeBroken(b, pins))
+	}
+	dangling, err := s.catalog.Dangling()
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(dangling)) {
+		entries = append(entries, messages.CatalogEntry{
+			Dir:    filepath.Join(s.catalog.Dir(), name+"-v"+dangling[name]+"-"+runtime.GOOS),
+			Worker: name, Version: dangling[name], Pinned: true,
+			Problem: "is pinned and not installed, so jobs that name no version fail: install it, or unpin the worker",
+		})
 	}
 	return entries, nil
 }

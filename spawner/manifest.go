@@ -157,8 +157,12 @@ func ownVariables(environ []string) map[string]string {
 	return own
 }
 
-// checkServes refuses a device that the worker cannot serve.
+// checkServes refuses a device that the worker cannot serve, and a model that leads out of the directory which its manifest names.
 func checkServes(job messages.Job, entry catalog.Entry) error {
+	if place, template := entry.Manifest.Climbs(job.Model); place != "" {
+		return messages.Errorf(messages.InvalidJob, "model: %q leads out of the directory of %q (%s of worker %s %s): name a model that does not go up",
+			messages.Redact(job.Model), template, place, entry.Name, entry.Version)
+	}
 	dev, err := device.Parse(job.Device)
 	if err != nil || entry.Manifest.Serves(string(dev.Kind), dev.String()) {
 		return err

@@ -116,6 +116,7 @@ func TestManifestRefusals(t *testing.T) {
 	h.installManifest("one-gpu", "1.0.0", `{"devices":["cuda:1"]}`)
 	h.installManifest("typed", "1.0.0", `{"worker_type":"CudaLlm"}`)
 	h.installManifest("uuid", "1.0.0", `{"env":{"set":{"CUDA_VISIBLE_DEVICES":"${device_uuid}"}}}`)
+	h.installManifest("below", "1.0.0", `{"args":["--model","/srv/models/$${model}.gguf"]}`)
 	h.installManifest("mistaken", "1.0.0", `{"args":["${mudel}"]}`)
 	changed := h.entry("changed", "1.0.0")
 	require.NoError(t, os.WriteFile(changed, []byte("#!/bin/sh\n"), 0o755))
@@ -152,6 +153,23 @@ func TestManifestRefusals(t *testing.T) {
 			require.ErrorIs(t, err, test.code, "a dry run meets the same")
 		})
 	}
+}
+
+// A manifest that names the directory of the models means files in it, be it the program that puts the model there.
+func TestAModelStaysBelowTheDirectoryOfItsManifest(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	h.installManifest("below", "1.0.0", `{"args":[`+played+`,"--file","/srv/models/$${model}.gguf"]}`)
+	j := job("j", "../../etc/shadow")
+	j.Worker = "below"
+	got := h.spawn(j)
+	require.ErrorIs(t, got.err, messages.InvalidJob)
+	require.Equal(t, `model: "../../etc/shadow" leads out of the directory of "/srv/models/$${model}.gguf" (args[9] of worker below 1.0.0): name a model that does not go up`, got.err.Message)
+	require.NoDirExists(t, filepath.Join(h.cfg.RunDir, "workers", j.WorkerID))
+	_, err := h.Explain(t.Context(), j)
+	require.ErrorIs(t, err, messages.InvalidJob)
+	j.Model = "live"
+	require.Nil(t, h.spawn(j).err)
 }
 
 // spoiled is a hive that replaces the worker's program between its verification and its start.
@@ -226,6 +244,22 @@ func TestAScriptThatIsReplacedInBetweenIsKilled(t *testing.T) {
 	again := h.spawn(j)
 	require.Nil(t, again.err)
 	require.False(t, again.result.Replayed)
+}
+
+// A script that is removed between its verification and its start is no fault of the job, which may be sent again.
+func TestAScriptThatIsRemovedInBetween(t *testing.T) {
+	t.Parallel()
+	h, path := spoiled(t, func(path string) { require.NoError(t, os.RemoveAll(filepath.Dir(path))) })
+	*path = h.entry("script", "1.0.0")
+	require.NoError(t, os.WriteFile(*path, []byte("#!/bin/sh\nexec sleep 1001\n"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(*path), catalog.ManifestName), []byte(withUUID), 0o644))
+	j := job("j", "live")
+	j.Worker, j.Device = "script", "cuda"
+	got := h.spawn(j)
+	require.ErrorIs(t, got.err, messages.BinaryInvalid)
+	require.True(t, got.err.Retryable)
+	require.Contains(t, got.err.Message, "is being replaced: try again")
+	require.ErrorIs(t, h.spawn(j).err, messages.WorkerNotInstalled)
 }
 
 // The checksum is that of the program as it is now, and a worker whose entry is sound again is started again.

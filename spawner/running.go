@@ -12,12 +12,12 @@ import (
 )
 
 // Running returns what the living workers of a run directory were started as, also beside a hive at work. Of one that is just
-// being started only the id is known. A directory that is not there holds none.
+// being started only the id is known. Root may ask it of any user's directory. A directory that is not there holds none.
 func Running(runDir string) ([]messages.Result, error) {
 	if _, err := os.Stat(filepath.Join(runDir, "workers")); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	run, err := process.OpenRunDir(runDir)
+	run, err := process.PeekRunDir(runDir)
 	if err != nil {
 		return nil, err
 	}

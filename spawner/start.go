@@ -148,6 +148,9 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	fault.Point("spawner-prepared")
 	p, err := startRetrying(ctx, cmd, claim, port)
 	if err != nil {
+		if replaced := changed(found, cmd); replaced != nil {
+			return nil, replaced
+		}
 		return nil, spawnFailed(cmd, err)
 	}
 	if err := s.checkStarted(p, found, cmd); err != nil {
@@ -177,11 +180,8 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 // checkStarted kills what was started if it may be something else than what was verified: where the start went by the path,
 // as that of a script always does, another file may have been put there in between.
 func (s *Spawner) checkStarted(p *process.Process, found located, cmd process.Command) error {
-	if found.program == nil || cmd.File != nil && process.ExecutesFiles {
-		return nil
-	}
-	err := found.program.Replaced()
-	if err == nil {
+	replaced := changed(found, cmd)
+	if replaced == nil {
 		return nil
 	}
 	p.Kill()
@@ -189,6 +189,19 @@ func (s *Spawner) checkStarted(p *process.Process, found located, cmd process.Co
 	select {
 	case <-p.Done():
 	case <-s.quit:
+	}
+	return replaced
+}
+
+// changed returns an error if the start went by the path, and something else than what was verified lies there, or nothing:
+// an administrator was quicker.
+func changed(found located, cmd process.Command) error {
+	if found.program == nil || cmd.File != nil && process.ExecutesFiles {
+		return nil
+	}
+	err := found.program.Replaced()
+	if err == nil {
+		return nil
 	}
 	e := messages.Errorf(messages.BinaryInvalid, "%w", err)
 	e.Retryable, e.Command = true, redacted(cmd)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,6 +104,9 @@ func (b *backendConfig) command(cfg config, port int, environ []string) (backend
 	}
 	command := backend.Command{Path: b.path, Grace: b.grace, Output: os.Stderr}
 	for _, template := range b.args {
+		if climbs(template, cfg.model) {
+			return command, fmt.Errorf("the model %q leads out of the directory of %q: name a model that does not go up", cfg.model, template)
+		}
 		arg, err := backend.Expand(template, values)
 		if err != nil {
 			return command, err
@@ -130,6 +134,14 @@ func (b *backendConfig) command(cfg config, port int, environ []string) (backend
 		return command, fmt.Errorf("%w: install it, or give its absolute path", err)
 	}
 	return command, nil
+}
+
+// climbs reports whether a template names a directory in front of the model, and the model goes up: then it would be a file
+// anywhere on the machine.
+func climbs(template, model string) bool {
+	before, _, found := strings.Cut(template, "${model}")
+	up := func(r rune) bool { return r == '/' || r == '\\' }
+	return found && strings.ContainsFunc(before, up) && slices.Contains(strings.FieldsFunc(model, up), "..")
 }
 
 // backendEnvironment returns environ with the variables of own in it, and without those that would speak over the backend's

@@ -44,6 +44,7 @@ func TestParseBackendRefuses(t *testing.T) {
 		"no brace":       {[]string{"--backend", "--", "sh", "${model"}, "has no }"},
 		"unknown in env": {[]string{"--backend", "--backend-env", "A=${b}", "--", "sh"}, "variable A: ${b} is not known"},
 		"no such file":   {[]string{"--backend", "--", "no-such-server"}, "executable file not found in $PATH: install it, or give its absolute path"},
+		"climbs":         {[]string{"--model", "../x", "--backend", "--", "sh", "m/${model}"}, `the model "../x" leads out of the directory of "m/${model}"`},
 		"chosen by job":  {[]string{"--backend", "--", "${model}"}, "cannot depend on the job"},
 		"status":         {[]string{"--backend", "--backend-status", "ok", "--", "sh"}, "want an HTTP status from 200 to 599"},
 		"health":         {[]string{"--backend", "--backend-health", "health", "--", "sh"}, "want a path that begins with /"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +16,6 @@ import (
 
 // What runs is not removed, whoever started it, unless that is meant.
 func TestRemoveRefusesWhatRuns(t *testing.T) {
-	t.Parallel()
 	m := newMachine(t)
 	m.install(t, "cpu-llm-worker-rbee", "exec sleep 100\n")
 	catalogDir, run := filepath.Join(m.dir, "catalog"), filepath.Join(m.dir, "run")
@@ -35,6 +35,20 @@ func TestRemoveRefusesWhatRuns(t *testing.T) {
 	code, text := remove()
 	require.Equal(t, 1, code)
 	require.Contains(t, text, "cpu-llm-worker-rbee 1.0.0 runs or is being started as w1: delete the workers first")
+
+	// The hive of a unit has another user than root, who owns the catalog and may look.
+	unit, known := filepath.Join(m.dir, "unit"), unitRunDir
+	require.NoError(t, os.Rename(run, unit))
+	unitRunDir = unit
+	defer func() { unitRunDir = known }()
+	if os.Geteuid() == 0 {
+		require.NoError(t, filepath.WalkDir(unit, func(path string, _ fs.DirEntry, _ error) error { return os.Lchown(path, 4242, 4242) }))
+	}
+	var out, errs strings.Builder
+	args := []string{"catalog", "rm", "cpu-llm-worker-rbee", "1.0.0", "--catalog-dir", catalogDir}
+	require.Equal(t, 1, runAs(t.Context(), args, &out, &errs))
+	require.Contains(t, errs.String(), "runs or is being started as w1")
+	run = unit
 	code, text = remove("--force")
 	require.Equal(t, 0, code, text)
 	entries, err := os.ReadDir(catalogDir)

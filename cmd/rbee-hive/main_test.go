@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"RBEE_RUN_DIR", "RBEE_LOG_DIR", "RBEE_CATALOG_DIR"} {
 				env.Setenv(name, filepath.Join(env.WorkDir, name))
 			}
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // Else the race detector lets each command wait for a second.
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "shape": shape},

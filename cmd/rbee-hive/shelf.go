@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/rbee-keeper/hive/internal/cli"
 	"github.com/rbee-keeper/hive/messages"
-	"github.com/rbee-keeper/hive/spawner"
 	"github.com/rbee-keeper/hive/spawner/catalog"
 )
 
@@ -71,79 +69,6 @@ An entry never changes: a program that changed is a new version. Name and versio
 		return err
 	}
 	return cmd
-}
-
-func catalogRm() *cobra.Command {
-	var s shelf
-	var dir string
-	var force bool
-	cmd := &cobra.Command{
-		Use:   "rm WORKER VERSION",
-		Short: "Remove a version of a worker",
-		Long: `rm removes the entries of one version of a worker. It refuses what is pinned, and what runs: it looks for living workers in the
-hive's run directory. With --force it removes both all the same, and the pin. Workers that run go on in any case; what they open
-later from their entry's directory is gone.`,
-		Example: `  rbee-hive catalog rm llama-server b6795`,
-		Args:    cobra.ExactArgs(2),
-	}
-	cli.Section(cmd, "Hive", func(fs *pflag.FlagSet) {
-		fs.StringVar(&dir, "run-dir", runDir(), "`directory` of the hive's locks and records, which say what runs")
-		fs.BoolVar(&force, "force", false, "remove it although it is pinned or runs")
-	})
-	cli.Variables(cmd.Flags(), map[string]string{"run-dir": variables["run-dir"]})
-	s.addFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		installed, err := s.open()
-		if err != nil {
-			return err
-		}
-		name, version := args[0], args[1]
-		dirs, err := installed.Dirs(name, version)
-		if err != nil {
-			return notThere(err)
-		}
-		pins, err := installed.Pins()
-		if err != nil {
-			return err
-		}
-		pinned := pins[name] == version
-		if !force {
-			if err := mayGo(name, version, pinned, dir); err != nil {
-				return err
-			}
-		}
-		if err := installed.Remove(name, version); err != nil {
-			return notThere(err)
-		}
-		if pinned {
-			if _, err := installed.Unpin(name); err != nil {
-				return err
-			}
-		}
-		return s.say(cmd, map[string]any{"removed": dirs, "unpinned": pinned}, "removed %s", strings.Join(dirs, ", "))
-	}
-	return cmd
-}
-
-// mayGo returns an error if a version is pinned or a worker of it runs.
-func mayGo(name, version string, pinned bool, runDir string) error {
-	if pinned {
-		return fmt.Errorf("%s %s is pinned: jobs would fail without it; unpin it first, or use --force, which does both", name, version)
-	}
-	running, err := spawner.Running(runDir)
-	if err != nil {
-		return fmt.Errorf("whether a worker of %s %s runs cannot be known: %w; run this as the hive's user, name its --run-dir, or use --force", name, version, err)
-	}
-	var users []string
-	for _, r := range running {
-		if r.Worker == "" || r.Worker == name && r.Version == version {
-			users = append(users, r.WorkerID)
-		}
-	}
-	if len(users) > 0 {
-		return fmt.Errorf("%s %s runs or is being started as %s: delete the workers first (`rbee workers rm`), or use --force, which lets them go on", name, version, strings.Join(users, ", "))
-	}
-	return nil
 }
 
 // say prints what was done.

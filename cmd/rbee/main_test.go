@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GOOS", runtime.GOOS)
 			env.Setenv("NATS_URL", "nats://127.0.0.1:"+deafPort())
 			env.Setenv("RBEE_QUEEN_URL", "http://127.0.0.1:"+deafPort())
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // Else the race detector lets each command wait for a second.
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

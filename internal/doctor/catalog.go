@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/rbee-keeper/hive/spawner/catalog"
@@ -37,15 +39,24 @@ func (e examiner) entries() []Check {
 	if _, err := os.Lstat(e.CatalogDir); errors.Is(err, fs.ErrNotExist) {
 		return warn(install, "%s does not exist: no job finds a worker", e.CatalogDir)
 	}
-	sound, broken, err := catalog.Open(e.CatalogDir).List()
+	installed := catalog.Open(e.CatalogDir)
+	sound, broken, err := installed.List()
 	if err != nil {
 		return failBy(err, "make it a directory that this user can read and nobody but its owner can write")
+	}
+	dangling, err := installed.Dangling()
+	if err != nil {
+		return failBy(err, "mend the file, or remove it: then nothing is pinned")
 	}
 	var found []Check
 	if len(sound) == 0 {
 		found = warn(install, "%s holds no worker for %s/%s that can be started", e.CatalogDir, runtime.GOOS, runtime.GOARCH)
 	} else {
 		found = ok("%s: %s", e.CatalogDir, summary(sound))
+	}
+	for _, name := range slices.Sorted(maps.Keys(dangling)) {
+		found = append(found, named("pin", failBy(fmt.Errorf("%s is pinned to %s, which is not installed: its jobs fail", name, dangling[name]),
+			"install it, or run `rbee-hive catalog unpin "+name+"`"))...)
 	}
 	for i, entry := range broken {
 		if i == mostBroken {

@@ -84,3 +84,15 @@ func TestDevRoot(t *testing.T) {
 	require.Equal(t, OK, check.Status)
 	require.Contains(t, check.Message, cfg.DevRoot)
 }
+
+func TestAPinOfWhatIsNotThere(t *testing.T) {
+	t.Parallel()
+	cfg := newConfig(t)
+	cfg.install(t, "w", 0o755)
+	require.NoError(t, os.WriteFile(filepath.Join(cfg.CatalogDir, "pins.json"), []byte(`{"w":"9.0.0"}`), 0o644))
+	found := examiner{cfg}.entries()
+	require.Len(t, found, 2)
+	require.Equal(t, []any{"pin", Failure}, []any{found[1].Name, found[1].Status})
+	require.Contains(t, found[1].Message, "w is pinned to 9.0.0, which is not installed: its jobs fail")
+	require.Equal(t, "install it, or run `rbee-hive catalog unpin w`", found[1].Advice)
+}

@@ -21,7 +21,7 @@ import (
 const headerSize = 1024
 
 // Check returns nil when the file at path can be started on this machine by this process: a regular file (symbolic links
-// are followed) that this user may read and execute, that nobody but its owner may write (asked on Unix only), and that is
+// are followed) that this user may read and execute, that nobody but its owner may write (asked on Unix only), that runs as this user, and that is
 // a complete program for this operating system and processor, or a script with a #! line. A program's loader and a
 // script's interpreter must be there, too.
 //
@@ -134,6 +134,10 @@ func checkMode(path string, mode, forbidden fs.FileMode) *Error {
 	}
 	if writable(mode, forbidden) {
 		return notPrivate(path, mode)
+	}
+	if mode&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+		return &Error{Path: path, Cause: SetID, Reason: "runs as its owner or group and not as who starts it (set-user-ID or set-group-ID), " +
+			"so it could be neither looked at nor ended: run chmod ug-s on it"}
 	}
 	return nil
 }

@@ -24,6 +24,7 @@ const (
 	Unreadable        Cause = "unreadable"         // This user may not read it, or reading failed.
 	Writable          Cause = "writable"           // Others than its owner may write it.
 	Foreign           Cause = "foreign"            // It belongs to neither this user nor root.
+	SetID             Cause = "set_id"             // It runs as another user or group than the one who starts it.
 	Empty             Cause = "empty"              // It has no content.
 	UnknownFormat     Cause = "unknown_format"     // It is neither a program nor a script with a #! line.
 	WrongArchitecture Cause = "wrong_architecture" // It is a program for another processor or operating system.

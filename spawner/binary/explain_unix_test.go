@@ -121,6 +121,7 @@ func TestCheckOfModes(t *testing.T) {
 	for mode, cause := range map[os.FileMode]worker.Cause{
 		0o755: "", 0o700: "", 0o500: "", 0o644: worker.NotExecutable, 0o666: worker.NotExecutable,
 		0o775: worker.Writable, 0o757: worker.Writable, 0o777: worker.Writable, 0o720: worker.Writable,
+		0o755 | os.ModeSetuid: worker.SetID, 0o755 | os.ModeSetgid: worker.SetID,
 	} {
 		err := worker.Check(write(t, "worker", []byte(shell), mode))
 		if cause == "" {

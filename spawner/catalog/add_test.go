@@ -90,8 +90,8 @@ func TestAddRefusesAndLeavesNothing(t *testing.T) {
 		says          string
 	}{
 		"no program":            {map[string]string{"README": "hi"}, "w", "1.0.0", "or name the program in its worker.json, as binary"},
-		"no name":               {map[string]string{"w*": sh}, "", "1.0.0", "want a name"},
-		"no version":            {map[string]string{"w*": sh}, "w", "", "want a semantic version"},
+		"no name":               {map[string]string{"w*": sh}, "", "1.0.0", "want a name: give one, or write it into its worker.json"},
+		"no version":            {map[string]string{"w*": sh}, "w", "", "want a semantic version or a build's name: give one, or write it into its worker.json"},
 		"another name":          {map[string]string{"w*": sh, "worker.json": `{"name":"x"}`}, "w", "1.0.0", "name: is x; leave the field out"},
 		"a mistake":             {map[string]string{"w*": sh, "worker.json": `{"xame":"x"}`}, "w", "1.0.0", "release/worker.json:1:2: xame"},
 		"another checksum":      {map[string]string{"w*": sh, "worker.json": `{"sha256":"` + strings.Repeat("0", 64) + `"}`}, "w", "1.0.0", "has the checksum"},
@@ -114,7 +114,15 @@ func TestAddRefusesAndLeavesNothing(t *testing.T) {
 		})
 	}
 	dir := newCatalog(t)
-	_, err := catalog.Open(dir).Add(t.Context(), catalog.Addition{From: filepath.Join(dir, "none"), Name: "w", Version: "1.0.0"})
+	for _, above := range []string{dir, filepath.Dir(dir), "/"} {
+		_, err := catalog.Open(dir).Add(t.Context(), catalog.Addition{From: above, Name: "w", Version: "1.0.0"})
+		require.ErrorContains(t, err, "the catalog lies in ")
+	}
+	text := filepath.Join(t.TempDir(), "w.json")
+	require.NoError(t, os.WriteFile(text, []byte("{}"), 0o644))
+	_, err := catalog.Open(dir).Add(t.Context(), catalog.Addition{From: text, Name: "w", Version: "1.0.0"})
+	require.ErrorContains(t, err, "a manifest is called worker.json: rename it")
+	_, err = catalog.Open(dir).Add(t.Context(), catalog.Addition{From: filepath.Join(dir, "none"), Name: "w", Version: "1.0.0"})
 	require.ErrorIs(t, err, binary.Missing)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -123,7 +131,7 @@ func TestAddRefusesAndLeavesNothing(t *testing.T) {
 	requireNames(t, dir)
 }
 
-// What a crash left is no entry, and goes with the next installation a day later.
+// What a crash left is no entry, and goes with the next installation.
 func TestWhatACrashLeftIsSweptOut(t *testing.T) {
 	t.Parallel()
 	dir := newCatalog(t)
@@ -154,9 +162,12 @@ func TestRemove(t *testing.T) {
 	dirs, err := installed.Dirs(cpu, "2.0.0")
 	require.NoError(t, err)
 	require.Len(t, dirs, 2)
-	require.NoError(t, installed.Remove(cpu, "2.0.0"))
+	_, err = installed.Remove(cpu, "2.0.0", false)
+	require.NoError(t, err)
 	requireNames(t, dir, here(cpu+"-v1.0.0-PLATFORM"))
 	requireVersion(t, installed, "1.0.0")
-	require.ErrorAs(t, installed.Remove(cpu, "2.0.0"), new(*catalog.NotFoundError))
-	require.ErrorAs(t, catalog.Open(filepath.Join(dir, "none")).Remove(cpu, "1.0.0"), new(*catalog.NotFoundError))
+	_, err = installed.Remove(cpu, "2.0.0", false)
+	require.ErrorAs(t, err, new(*catalog.NotFoundError))
+	_, err = catalog.Open(filepath.Join(dir, "none")).Remove(cpu, "1.0.0", false)
+	require.ErrorAs(t, err, new(*catalog.NotFoundError))
 }

@@ -28,6 +28,9 @@ func copyInto(ctx context.Context, dir, from, name string) error {
 
 // copyTree copies a directory: files, directories, and symbolic links that stay in it. Only the owner may write the copies.
 func copyTree(ctx context.Context, to, from string) error {
+	if err := checkApart(to, from); err != nil {
+		return err
+	}
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -58,6 +61,26 @@ func copyTree(ctx context.Context, to, from string) error {
 		}
 		return fmt.Errorf("copy %q: it is neither a file nor a directory (%v): leave it out", path, entry.Type())
 	})
+}
+
+// checkApart refuses to copy a directory into itself, which has no end.
+func checkApart(to, from string) error {
+	real, err := filepath.EvalSymlinks(to)
+	if err == nil {
+		to = real
+	}
+	above, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	for dir := filepath.Dir(to); ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err == nil && os.SameFile(info, above) {
+			return fmt.Errorf("the catalog lies in %q: install a directory that holds a worker and nothing else", from)
+		}
+		if dir == filepath.Dir(dir) {
+			return nil
+		}
+	}
 }
 
 // copyLink copies a symbolic link that lies in the directory inside and stays below the one that is copied.

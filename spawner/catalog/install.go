@@ -11,13 +11,18 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/rbee-keeper/hive/spawner/binary"
 )
 
 // names are the names that a worker can be installed under: each is one part of a path.
 var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// What an installation lacks.
+var (
+	errNoName    = fmt.Errorf("want a name: give one, or write it into its %s", ManifestName)
+	errNoVersion = fmt.Errorf("want a semantic version or a build's name: give one, or write it into its %s", ManifestName)
+)
 
 var errName = errors.New("want a name of 1 to 64 letters, digits, dots, dashes and underscores that begins with one of the first two")
 
@@ -85,7 +90,12 @@ func (c *Catalog) add(ctx context.Context, what *Addition) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	defer os.RemoveAll(temporary) // After the rename, there is none of that name.
+	defer os.RemoveAll(temporary)     // After the rename, there is none of that name.
+	unlock, err := tryLock(temporary) // As long as it is held, nobody sweeps it out.
+	if err != nil {
+		return Entry{}, err
+	}
+	defer unlock()
 	if err := c.fill(ctx, temporary, target, what.From, manifest); err != nil {
 		return Entry{}, named(err, temporary, what.From)
 	}
@@ -102,6 +112,9 @@ func sourceManifest(what *Addition) (*Manifest, error) {
 	}
 	if info.IsDir() {
 		path = filepath.Join(path, ManifestName)
+	}
+	if !info.IsDir() && filepath.Base(path) != ManifestName && filepath.Ext(path) == ".json" {
+		return nil, fmt.Errorf("%s: is no program; a manifest is called %s: rename it, or install the directory that it lies in", path, ManifestName)
 	}
 	if filepath.Base(path) == ManifestName {
 		manifest, err = ReadManifest(path)
@@ -135,6 +148,10 @@ func plan(what Addition) (candidate, error) {
 	}
 	found, ours := parse(dir)
 	switch {
+	case what.Name == "":
+		return found, errNoName
+	case what.Version == "":
+		return found, errNoVersion
 	case !names.MatchString(what.Name):
 		return found, errName
 	case !ours || found.version == nil || found.version.String() != what.Version || found.name != what.Name:
@@ -238,25 +255,6 @@ func (c *Catalog) appear(temporary string, target candidate) (Entry, error) {
 		return Entry{}, err
 	}
 	return c.load(target)
-}
-
-// abandoned is how old what a crashed installation left must be before it is taken for that.
-const abandoned = 24 * time.Hour
-
-// sweep removes what installations and removals left that crashed.
-func (c *Catalog) sweep() {
-	entries, err := os.ReadDir(c.dir)
-	if err != nil {
-		return
-	}
-	for _, entry := range entries {
-		if !strings.HasPrefix(entry.Name(), installing) && !strings.HasPrefix(entry.Name(), removing) {
-			continue
-		}
-		if info, err := entry.Info(); err == nil && c.now().Sub(info.ModTime()) > abandoned {
-			_ = os.RemoveAll(filepath.Join(c.dir, entry.Name())) // tried again by the next
-		}
-	}
 }
 
 // named returns err with the path that the user gave where it names the copy, which is gone when it is read.

@@ -185,12 +185,12 @@ func (c *Catalog) checkFile(dir, file string) error {
 }
 
 // checkPlace verifies that nobody but its owner can put another file at the path. Below the entry's directory, no symbolic
-// link may lead out of the catalog and every directory must be private. Elsewhere, no directory above it may be one that
-// everybody can rename files in.
+// link may lead out of the catalog and every directory must be private. Elsewhere, no directory above it may be another user's,
+// or one that everybody can rename files in. A group may: that of /usr/local can on some systems.
 func (c *Catalog) checkPlace(dir, path string) error {
 	inside, err := filepath.Rel(dir, path)
 	if err != nil || !filepath.IsLocal(inside) {
-		return checkParents(path)
+		return c.checkParents(path)
 	}
 	for at := dir; inside != ""; {
 		var name string
@@ -214,7 +214,7 @@ func (c *Catalog) checkPlace(dir, path string) error {
 }
 
 // checkParents verifies the directories above a program that was installed elsewhere.
-func checkParents(path string) error {
+func (c *Catalog) checkParents(path string) error {
 	if real, err := filepath.EvalSymlinks(path); err == nil { // else who looks for the file itself says what is wrong
 		path = real
 	}
@@ -225,6 +225,9 @@ func checkParents(path string) error {
 		}
 		if err != nil {
 			return fmt.Errorf("look above %q: %w", path, err)
+		}
+		if err := binary.CheckOwner(dir, info, c.user); err != nil {
+			return err
 		}
 		if mode := info.Mode(); mode.Perm()&0o002 != 0 && mode&fs.ModeSticky == 0 {
 			if err := binary.CheckPrivate(dir, mode); err != nil {

@@ -32,10 +32,18 @@ func (c *Catalog) Pins() (map[string]string, error) {
 // Pin has jobs that name no version get this one of the worker called name, and nothing else: should it be broken or
 // missing some day, they fail. It must be there and sound. The error is that of [Catalog.Find] otherwise.
 func (c *Catalog) Pin(name, version string) error {
-	if _, _, err := c.Find(name, version); err != nil {
+	if _, _, err := c.Find(name, version); err != nil { // the catalog itself may be missing
 		return err
 	}
-	return c.changePins(func(versions map[string]string) { versions[name] = version })
+	unlock, err := lockDir(c.dir)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", pinsName, err)
+	}
+	defer unlock()
+	if _, _, err := c.Find(name, version); err != nil { // it was removed a moment ago
+		return err
+	}
+	return c.writePins(func(versions map[string]string) { versions[name] = version })
 }
 
 // Unpin gives jobs that name no version the highest of the worker called name again, and reports whether one was pinned.
@@ -44,7 +52,30 @@ func (c *Catalog) Unpin(name string) (was bool, err error) {
 	if err != nil || versions[name] == "" {
 		return false, err
 	}
-	return true, c.changePins(func(versions map[string]string) { delete(versions, name) })
+	unlock, err := lockDir(c.dir)
+	if err != nil {
+		return false, fmt.Errorf("write %s: %w", pinsName, err)
+	}
+	defer unlock()
+	return true, c.writePins(func(versions map[string]string) { delete(versions, name) })
+}
+
+// Dangling returns the pins of versions that are not there: jobs that name no version fail.
+func (c *Catalog) Dangling() (map[string]string, error) {
+	pins, err := c.Pins()
+	if err != nil || len(pins) == 0 {
+		return nil, err
+	}
+	dangling := make(map[string]string)
+	for name, version := range pins {
+		_, err := c.Dirs(name, version)
+		if _, missing := errors.AsType[*NotFoundError](err); missing {
+			dangling[name] = version
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return dangling, nil
 }
 
 // Previous returns the sound entry below the one that a job without a version gets: what a rollback goes back to.
@@ -71,12 +102,8 @@ func (c *Catalog) Previous(name string) (Entry, error) {
 	return Entry{}, fmt.Errorf("worker %q has no version below %s to go back to", name, now.Version)
 }
 
-func (c *Catalog) changePins(change func(map[string]string)) error {
-	unlock, err := lockDir(c.dir)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", pinsName, err)
-	}
-	defer unlock()
+// writePins changes what is pinned. The caller has locked the catalog.
+func (c *Catalog) writePins(change func(map[string]string)) error {
 	versions, err := c.readPins()
 	if err != nil {
 		return err

@@ -121,3 +121,56 @@ func TestPinsThatCannotBeRead(t *testing.T) {
 		require.NoError(t, err, "who names a version does not need them")
 	}
 }
+
+// A version that is pinned is not removed, whoever pins it meanwhile, and one that is removed is not pinned.
+func TestPinAndRemoveAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := newCatalog(t)
+	addEntry(t, dir, here(cpu+"-v1.0.0-PLATFORM"), cpu)
+	require.NoError(t, catalog.Open(dir).Pin(cpu, "1.0.0"))
+	_, err := catalog.Open(dir).Unpin(cpu)
+	require.NoError(t, err)
+	for range 20 {
+		addEntry(t, dir, here(cpu+"-v2.0.0-PLATFORM"), cpu)
+		var pinned, removed error
+		var both sync.WaitGroup
+		both.Go(func() { pinned = catalog.Open(dir).Pin(cpu, "2.0.0") })
+		both.Go(func() { _, removed = catalog.Open(dir).Remove(cpu, "2.0.0", false) })
+		both.Wait()
+		if pinned == nil {
+			require.ErrorIs(t, removed, catalog.ErrPinned)
+			requireVersion(t, catalog.Open(dir), "2.0.0")
+			unpinned, err := catalog.Open(dir).Remove(cpu, "2.0.0", true)
+			require.NoError(t, err)
+			require.True(t, unpinned)
+		} else {
+			require.ErrorAs(t, pinned, new(*catalog.NotFoundError))
+			require.NoError(t, removed)
+		}
+		requireVersion(t, catalog.Open(dir), "1.0.0")
+		requireNames(t, dir, here(cpu+"-v1.0.0-PLATFORM"), "pins.json")
+	}
+}
+
+// What is pinned and not there is told, since nothing else in the catalog shows it.
+func TestDangling(t *testing.T) {
+	t.Parallel()
+	dir := newCatalog(t)
+	installed := catalog.Open(dir)
+	dangling, err := installed.Dangling()
+	require.NoError(t, err)
+	require.Empty(t, dangling)
+	for _, name := range []string{"a", "b", "c"} {
+		entry := addEntry(t, dir, here(name+"-v1.0.0-PLATFORM"), name)
+		require.NoError(t, installed.Pin(name, "1.0.0"))
+		switch name {
+		case "b": // broken is there, and shown
+			require.NoError(t, os.Truncate(filepath.Join(entry, exe(name)), 0))
+		case "c":
+			require.NoError(t, os.RemoveAll(entry))
+		}
+	}
+	dangling, err = installed.Dangling()
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"c": "1.0.0"}, dangling)
+}

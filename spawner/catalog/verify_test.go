@@ -242,6 +242,23 @@ func TestEntriesOfOthersAreSkipped(t *testing.T) {
 	require.ErrorIs(t, err, binary.Foreign)
 }
 
+// Whoever owns a directory above a program can put another in its place.
+func TestAProgramBelowAnothersDirectoryIsNotTrusted(t *testing.T) {
+	t.Parallel()
+	dir, user := filepath.Join(t.TempDir(), "opt"), os.Geteuid()
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	installed := catalog.Open(newCatalog(t))
+	require.NoError(t, installed.CheckParents(filepath.Join(dir, "server")))
+	if user == 0 {
+		require.NoError(t, os.Chown(dir, 4242, -1))
+	} else {
+		installed.SetUser(4242)
+	}
+	err := installed.CheckParents(filepath.Join(dir, "server"))
+	require.ErrorIs(t, err, binary.Foreign)
+	require.ErrorContains(t, err, dir+": belongs to user")
+}
+
 func TestProgramInstalledElsewhere(t *testing.T) {
 	t.Parallel()
 	dir := newCatalog(t)

@@ -11,9 +11,23 @@ import (
 // InspectRunDir returns the directory at path if [OpenRunDir] would take it as it is, and changes nothing. The error is
 // fs.ErrNotExist if there is none yet, and otherwise what OpenRunDir would say of it.
 func InspectRunDir(path string) (*RunDir, error) {
+	return inspect(path, os.Geteuid())
+}
+
+// PeekRunDir is [InspectRunDir] for who only wants to know what runs: root may ask it of any user's directory. What that
+// user wrote there is then no more than what they say.
+func PeekRunDir(path string) (*RunDir, error) {
+	owner := os.Geteuid()
+	if owner == 0 {
+		owner = ownerOf(path)
+	}
+	return inspect(path, owner)
+}
+
+func inspect(path string, owner int) (*RunDir, error) {
 	abs, err := filepath.Abs(path)
 	if err == nil {
-		err = checkPrivate(abs)
+		err = checkPrivateTo(abs, owner)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
@@ -21,12 +35,12 @@ func InspectRunDir(path string) (*RunDir, error) {
 	if err := ready(); err != nil {
 		return nil, err
 	}
-	d := &RunDir{}
+	d := &RunDir{owner: owner}
 	if d.path, err = filepath.EvalSymlinks(abs); err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}
 	for _, dir := range []string{d.workers(), d.ports()} {
-		if err := checkPrivate(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := checkPrivateTo(dir, owner); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("run directory: %w", err)
 		}
 	}

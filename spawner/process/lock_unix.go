@@ -79,7 +79,19 @@ func openRetry(path string, flags int, mode uint32) (int, error) {
 }
 
 // checkPrivate returns an error unless dir is a directory of this user that nobody else can write to.
-func checkPrivate(dir string) error {
+func checkPrivate(dir string) error { return checkPrivateTo(dir, os.Geteuid()) }
+
+// ownerOf returns the user whose directory it is, or this one if that cannot be told.
+func ownerOf(dir string) int {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return os.Geteuid()
+	}
+	return int(info.Sys().(*syscall.Stat_t).Uid)
+}
+
+// checkPrivateTo is checkPrivate for a directory of another user.
+func checkPrivateTo(dir string, owner int) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return err
@@ -87,8 +99,8 @@ func checkPrivate(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory; remove it or name another with --run-dir", dir)
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s belongs to user %d, not to %d; name another with --run-dir", dir, stat.Uid, os.Geteuid())
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != owner {
+		return fmt.Errorf("%s belongs to user %d, not to %d; name another with --run-dir", dir, stat.Uid, owner)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
 		return fmt.Errorf("%s has mode %04o: others can write to it; run chmod 0700 on it", dir, info.Mode().Perm())
@@ -96,9 +108,9 @@ func checkPrivate(dir string) error {
 	return nil
 }
 
-// readOwn reads a file of this user that is no link and no larger than [mostRecord]: in a directory that was tampered with,
+// readOwn reads a file of its owner that is no link and no larger than [mostRecord]: in a directory that was tampered with,
 // anything can lie where a record is looked for.
-func readOwn(path string) ([]byte, error) {
+func readOwn(path string, owner int) ([]byte, error) {
 	fd, err := openRetry(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
@@ -111,8 +123,8 @@ func readOwn(path string) ([]byte, error) {
 	switch {
 	case stat.Mode&unix.S_IFMT != unix.S_IFREG:
 		return nil, fmt.Errorf("%s is not a regular file", path)
-	case int(stat.Uid) != os.Geteuid():
-		return nil, fmt.Errorf("%s belongs to user %d, not to %d", path, stat.Uid, os.Geteuid())
+	case int(stat.Uid) != owner:
+		return nil, fmt.Errorf("%s belongs to user %d, not to %d", path, stat.Uid, owner)
 	case stat.Size > mostRecord:
 		return nil, fmt.Errorf("%s has %d bytes, which no record has", path, stat.Size)
 	}

@@ -14,7 +14,8 @@ import (
 
 // RunDir is the directory that holds the locks and records of one hive's workers.
 type RunDir struct {
-	path string
+	path  string
+	owner int // the user whose files are read
 }
 
 // OpenRunDir makes the directory where it is missing and checks that nobody else can write to it: whoever can could have
@@ -30,7 +31,7 @@ func OpenRunDir(path string) (*RunDir, error) {
 	if err := ready(); err != nil {
 		return nil, err
 	}
-	d := &RunDir{path: abs}
+	d := &RunDir{path: abs, owner: os.Geteuid()}
 	for i, dir := range []string{abs, "/workers", "/ports"} {
 		if i > 0 {
 			dir = d.path + dir
@@ -131,13 +132,13 @@ func (d *RunDir) Sweep(keep int, age time.Duration, alive func(worker string) bo
 // ReadRecord reads the worker's record, worker.json, into v: the fields that were prepared, and the [Started] process
 // under "process". The error is fs.ErrNotExist if the worker has none.
 func (d *RunDir) ReadRecord(worker string, v any) error {
-	return readJSON(filepath.Join(d.worker(worker), recordFile), v)
+	return d.readJSON(filepath.Join(d.worker(worker), recordFile), v)
 }
 
 // ReadStarting reads what the worker's last start has written so far into v: what [Claim.Prepare] did, and behind it what
 // [Claim.Commit] did.
 func (d *RunDir) ReadStarting(worker string, v any) error {
-	return readJSON(d.lockPath(worker), v)
+	return d.readJSON(d.lockPath(worker), v)
 }
 
 // encodeRecord returns the object in body with the process as its first field, as encoding/json reads it. What it returns for a
@@ -167,8 +168,8 @@ func (d *RunDir) exitPath(id string) string    { return d.worker(id) + "/" + exi
 func (d *RunDir) failurePath(id string) string { return d.worker(id) + "/" + failureFile }
 func (d *RunDir) lockPath(id string) string    { return d.worker(id) + "/" + lockFile }
 
-func readJSON(path string, v any) error {
-	data, err := readOwn(path)
+func (d *RunDir) readJSON(path string, v any) error {
+	data, err := readOwn(path, d.owner)
 	if err != nil {
 		return err
 	}
@@ -186,13 +187,13 @@ const mostRecord = 1 << 20
 func (d *RunDir) WriteExit(worker string, v any) error { return writeJSON(d.exitPath(worker), v) }
 
 // ReadExit reads what [RunDir.WriteExit] kept into v. The error is fs.ErrNotExist if there is nothing.
-func (d *RunDir) ReadExit(worker string, v any) error { return readJSON(d.exitPath(worker), v) }
+func (d *RunDir) ReadExit(worker string, v any) error { return d.readJSON(d.exitPath(worker), v) }
 
 // WriteFailure keeps v, which says how the worker's job failed although a process of it lives on, as [RunDir.WriteExit] does.
 func (d *RunDir) WriteFailure(worker string, v any) error { return writeJSON(d.failurePath(worker), v) }
 
 // ReadFailure reads what [RunDir.WriteFailure] kept into v. The error is fs.ErrNotExist if there is nothing.
-func (d *RunDir) ReadFailure(worker string, v any) error { return readJSON(d.failurePath(worker), v) }
+func (d *RunDir) ReadFailure(worker string, v any) error { return d.readJSON(d.failurePath(worker), v) }
 
 func writeJSON(path string, v any) error {
 	data, err := json.Marshal(v)
