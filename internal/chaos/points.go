@@ -29,7 +29,7 @@ var livingLoad = []string{serving, other, mute, serving, other}
 
 // points are all of them, in the order of a job's path: through the consumer to the spawner, and back.
 var points = []point{
-	{name: "consumer-asked", after: "the hive has asked for a job", least: 6},
+	{name: "consumer-asked", after: "the hive has asked for jobs", least: 1},
 	{name: "consumer-pulled", after: "a job has come", least: 6},
 	{name: "consumer-read", after: "it is known what it asks for", least: 6},
 	{name: "consumer-recalled", after: "the stream of results knows no outcome of it", least: 6},

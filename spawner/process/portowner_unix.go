@@ -32,7 +32,7 @@ func (d *RunDir) portOf(port, lock int) (last Identity) {
 	if unix.Fstat(lock, &file) != nil || file.Size == 0 { // as it is before the first
 		return Identity{}
 	}
-	if readJSON(d.portPath(port), &last) != nil {
+	if d.readJSON(d.portPath(port), &last) != nil {
 		return Identity{}
 	}
 	return last
