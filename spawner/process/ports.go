@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -79,7 +78,7 @@ func (p *Ports) Take(port int) (*Port, error) {
 	for range size {
 		candidate := p.ports.First + int(p.next.Add(1)%uint32(size))
 		taken, err := p.try(candidate)
-		if err == nil || !errors.Is(err, ErrHeld) {
+		if err == nil || !errors.Is(err, ErrHeld) && !errors.Is(err, errIrregular) {
 			return taken, err
 		}
 	}
@@ -112,7 +111,7 @@ func (d *RunDir) GivePort(port int, to Identity) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(d.portPath(port), data, 0o600)
+	return writeOwn(d.portPath(port), data)
 }
 
 // portOf returns the process that was given the port last; the zero Identity if none was, as far as is known.
