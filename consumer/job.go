@@ -123,6 +123,9 @@ func (h *hive) serve(ctx context.Context, t *task, refused error) {
 	if h.recall(ctx, t, refused) {
 		return
 	}
+	if refused == nil {
+		refused = t.late() // to look took a while
+	}
 	fault.Point("consumer-recalled")
 	if errors.Is(refused, errLate) && t.queued != nil && h.knows(ctx, t) {
 		refused = nil // it came in time, and again because the hive was killed: its answer is what became of it
@@ -155,6 +158,11 @@ func (t *task) turn() error {
 	if err := t.place.wait(until); err != nil {
 		return err
 	}
+	return t.late()
+}
+
+// late returns errLate when the deadline has passed.
+func (t *task) late() error {
 	if deadline := t.job.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) {
 		return errLate
 	}

@@ -89,6 +89,13 @@ func (p *place) take() (*place, error) {
 	return job, nil
 }
 
+// refuse returns the place of a job that came when the line was closed.
+func (l *line) refuse() *place {
+	p := &place{line: l, turn: make(chan struct{}), verdict: errClosed}
+	close(p.turn)
+	return p
+}
+
 // giveBack ends a place that gets no further job.
 func (p *place) giveBack() {
 	l := p.line

@@ -102,7 +102,7 @@ func (l *line) give(p *place) {
 	p.slot = true
 	if p.lent {
 		l.lent = p
-	} else {
+	} else if !p.flies {
 		l.fly(p)
 	}
 	l.leave(p, nil)

@@ -59,6 +59,7 @@ const (
 type queue struct {
 	src     atomic.Pointer[source] // where jobs come from; nil while they do not
 	results atomic.Bool            // whether there is a stream of results, as far as is known
+	doubts  atomic.Int32           // jobs of which it cannot be known now whether they were done before
 	trouble string                 // what was said last; the pulling goroutine alone uses it
 	had     bool                   // there was a queue once; likewise
 
@@ -192,13 +193,17 @@ func (h *hive) pullJobs(ctx, jobs context.Context, src *source, made <-chan nats
 	p := &puller{nc: h.nc, src: src, made: made}
 	defer func() {
 		for _, msg := range p.collect() {
-			h.handBack(src, msg)
+			h.handBack(jobs, src, msg)
 		}
 	}()
 	for looked := time.Now(); ctx.Err() == nil; {
 		if !h.queue.results.Load() && time.Since(looked) > h.QueueLook {
 			h.findResults(ctx)
 			looked = time.Now()
+		}
+		if h.queue.doubts.Load() > 0 {
+			wait(ctx, betweenTurns, nil)
+			continue
 		}
 		place, err := h.awaitTurn(ctx)
 		if errors.Is(err, errCrowded) {
@@ -251,12 +256,17 @@ func (h *hive) startPulled(ctx, jobs context.Context, src *source, place *place,
 			return
 		}
 	}
-	h.handBack(src, msg)
+	h.handBack(jobs, src, msg)
 }
 
-// handBack puts a job back that was pulled and is not run.
-func (h *hive) handBack(src *source, msg *nats.Msg) {
+// handBack puts a job back that was pulled and is not run. One that would be delivered no more would stay in the queue for ever, and nobody
+// would be told: it is refused instead.
+func (h *hive) handBack(jobs context.Context, src *source, msg *nats.Msg) {
 	d, err := h.newDelivery(src, msg)
+	if err == nil && d.last {
+		h.tasks.do(func() { h.serveQueued(jobs, src, msg, h.line.refuse()) })
+		return
+	}
 	if err == nil {
 		err = d.putBack(0)
 	}

@@ -105,11 +105,10 @@ func (h *hive) recall(ctx context.Context, t *task, refused error) bool {
 	if t.queued == nil {
 		return refused == nil && t.named && h.recallRequest(ctx, t)
 	}
-	before, err := h.lookUp(ctx, t.job.JobID)
-	if errors.Is(err, nats.ErrNoResponders) {
-		if h.findResults(ctx); !h.queue.results.Load() {
-			return false
-		}
+	before, err := h.lookUpQueued(ctx, t)
+	if errors.Is(err, errClosed) {
+		h.refuse(ctx, t, h.draining())
+		return true
 	}
 	if err != nil {
 		h.refuse(ctx, t, passing("whether job %s was done before cannot be known now: %w", t.job.JobID, err))

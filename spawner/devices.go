@@ -15,7 +15,7 @@ const deviceWait = 2 * time.Second
 // Devices returns the devices of this machine as they were at most [device.Fresh] ago, and what of them could not be found out.
 // It waits for the driver for two seconds at most; then it answers with what was known before, and says so.
 func (s *Spawner) Devices(ctx context.Context) (devices []messages.Device, problem string) {
-	ctx, cancel := context.WithTimeout(ctx, deviceWait)
+	ctx, cancel := s.awaitDriver(ctx)
 	defer cancel()
 	report := s.devices.Look(ctx, device.Fresh)
 	devices = make([]messages.Device, len(report.Devices))
@@ -28,6 +28,12 @@ func (s *Spawner) Devices(ctx context.Context) (devices []messages.Device, probl
 	problem = report.Problem()
 	s.sayDevices(problem)
 	return devices, problem
+}
+
+// awaitDriver bounds a wait for the driver. One that hangs is waited for once, and not by each of the jobs in turn, which hold their slots
+// meanwhile.
+func (s *Spawner) awaitDriver(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, deviceWait-s.devices.Under())
 }
 
 // sayDevices logs a problem with the devices when it is another than before.
@@ -45,7 +51,7 @@ func (s *Spawner) checkDevice(ctx context.Context, job messages.Job, tell story)
 	if err != nil || dev.Kind != device.CUDA {
 		return nil // refused elsewhere, or there: the one processor, the one GPU of a Mac
 	}
-	ctx, cancel := context.WithTimeout(ctx, deviceWait)
+	ctx, cancel := s.awaitDriver(ctx)
 	defer cancel()
 	_, err = s.devices.Find(ctx, dev)
 	if unknown, ok := errors.AsType[*device.UnknownError](err); ok {

@@ -33,6 +33,7 @@ func (s *Spawner) Explain(ctx context.Context, job messages.Job) (messages.Plan,
 		return messages.Plan{}, err
 	}
 	found, skipped, err := s.locate(ctx, job, worker)
+	found, err = s.wouldBuild(ctx, job, worker, found, err)
 	if err != nil {
 		return messages.Plan{}, err
 	}
@@ -93,6 +94,9 @@ func NewExplainer(cfg Config) (*Spawner, error) {
 		return nil, err
 	}
 	s := &Spawner{cfg: cfg, env: env, own: ownVariables(os.Environ()), devices: device.NewFinder(cfg.Devices), quit: make(chan struct{})}
+	if s.updater, err = newUpdater(cfg); err != nil {
+		return nil, err
+	}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}

@@ -82,6 +82,26 @@ func untilDeadline(ctx context.Context, job messages.Job) (context.Context, cont
 	return context.WithDeadlineCause(ctx, job.Deadline, errTooLate)
 }
 
+// wouldBuild returns what upToDate would, without a build: where the program is built that is out of date, and why it is.
+func (s *Spawner) wouldBuild(ctx context.Context, job messages.Job, worker device.WorkerType, found located, missing error) (located, error) {
+	if s.updater == nil || found.source == sourceCatalog || missing != nil && !isMissing(missing) {
+		return found, missing
+	}
+	name := worker.Binary()
+	v, err := s.updater.Check(name)
+	switch {
+	case errors.Is(err, devtree.ErrNoSource):
+		return found, missing
+	case err != nil:
+		return located{}, buildFailed(ctx, name, job, err)
+	}
+	why := "the catalog holds none, and it is up to date"
+	if !v.Fresh {
+		why = messages.OneLine("it is built first, because it " + v.Because)
+	}
+	return located{path: v.Path, source: v.Profile, worker: name, why: why}, nil
+}
+
 var errTooLate = errors.New("the deadline passed")
 
 // isMissing reports whether a search ended without a binary that can be started.

@@ -233,3 +233,28 @@ func TestSpawnsThatWaitForABuild(t *testing.T) {
 	require.True(t, errs["patient"].Retryable)
 	require.LessOrEqual(t, b.ran(), 1)
 }
+
+// A dry run tells what a start would: what it would build first is told as that, and not as missing.
+func TestDryRunTellsWhatWouldBeBuilt(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, nil)
+	bin := filepath.Join(b.root, "target", "debug", cpuWorker)
+	plan, err := b.Explain(t.Context(), job("a", "live"))
+	require.NoError(t, err)
+	require.Equal(t, bin, plan.BinaryPath)
+	require.Equal(t, "debug", plan.Source)
+	require.Equal(t, "it is built first, because it has not been built", plan.Why)
+	require.Zero(t, b.ran())
+
+	require.Nil(t, b.spawn(job("a", "live")).err)
+	plan, err = b.Explain(t.Context(), job("b", "live"))
+	require.NoError(t, err)
+	require.Equal(t, bin, plan.BinaryPath)
+	require.Equal(t, "the catalog holds none, and it is up to date", plan.Why)
+
+	pinned := job("c", "live")
+	pinned.Version = "1.0.0"
+	_, err = b.Explain(t.Context(), pinned)
+	require.ErrorIs(t, err, messages.WorkerNotInstalled)
+	require.Equal(t, 1, b.ran())
+}

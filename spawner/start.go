@@ -137,6 +137,9 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	if ctx.Err() != nil {
 		return nil, draining("the worker was not started")
 	}
+	if deadline := what.Job.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) {
+		return nil, messages.Errorf(messages.DeadlineExceeded, "the deadline %s passed before the worker could be started", deadline.Format(time.RFC3339Nano))
+	}
 	what.LogStart = sizeOf(cmd.LogPath)
 	body, err := what.encode()
 	if err == nil {

@@ -52,7 +52,7 @@ those of the hive, as the hive's user. A value that could be a secret is shown a
 			return err
 		}
 		explainer, err := spawner.NewExplainer(spawner.Config{
-			HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
+			HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, Rebuild: s.rebuild.config(), RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
 			QueenURL: s.queenURL, Ports: s.ports.PortRange, PassEnv: s.passEnv, StopGrace: s.stopGrace,
 		})
 		if err != nil {

@@ -116,6 +116,16 @@ func (f *Finder) Look(ctx context.Context, maxAge time.Duration) Report {
 	}
 }
 
+// Under returns how long the look that is under way has taken so far; 0 if none is.
+func (f *Finder) Under() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.flight == nil {
+		return 0
+	}
+	return time.Since(f.flight.began)
+}
+
 // Refresh has the devices looked for unless that was done at most maxAge ago. It waits for nothing.
 func (f *Finder) Refresh(maxAge time.Duration) {
 	f.mu.Lock()

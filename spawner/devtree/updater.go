@@ -136,6 +136,16 @@ func (u *Updater) Close() {
 	u.wg.Wait()
 }
 
+// Check compares the program called name with its sources, as [Updater.Update] does first, and builds nothing. The error is
+// [ErrNoSource] for a program whose source is nowhere, and else why this process could not look.
+func (u *Updater) Check(name string) (Verdict, error) {
+	s, err := sourceOf(&u.opts, name)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return s.check()
+}
+
 // Update has the program called name built if it is missing or older than its sources, tells each step to tell, and returns
 // where it is, and its profile. It tells in this goroutine.
 //

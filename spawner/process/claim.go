@@ -77,7 +77,7 @@ func (c *Claim) Commit(p Started) error {
 // this process is killed meanwhile; only where there is no room for a second file, a moment without a record is risked.
 func (c *Claim) Replace(p Started, body []byte) error {
 	path, now := c.run.worker(c.worker)+"/"+recordFile, time.Now()
-	err := os.WriteFile(path+unfinished, encodeRecord(p, body), 0o600)
+	err := writeUnfinished(path, encodeRecord(p, body))
 	if err == nil {
 		fault.Point("process-rewritten")
 		err = os.Rename(path+unfinished, path)

@@ -18,7 +18,7 @@ import (
 func lock(path string) (int, error) {
 	var there unix.Stat_t
 	if unix.Lstat(path, &there) == nil && there.Mode&unix.S_IFMT != unix.S_IFREG { // to open a pipe may never end
-		return -1, &fs.PathError{Op: "open", Path: path, Err: errors.New("it is no regular file: remove it")}
+		return -1, &fs.PathError{Op: "open", Path: path, Err: errIrregular}
 	}
 	fd, err := openRetry(path, unix.O_RDONLY|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
@@ -106,6 +106,27 @@ func checkPrivateTo(dir string, owner int) error {
 		return fmt.Errorf("%s has mode %04o: others can write to it; run chmod 0700 on it", dir, info.Mode().Perm())
 	}
 	return nil
+}
+
+// writeOwn writes a file as [readOwn] reads it: where a link or a pipe lies in its place, nothing is written through it, and nobody waits
+// for a reader.
+func writeOwn(path string, data []byte) error {
+	fd, err := openRetry(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EISDIR) {
+		err = errIrregular
+	}
+	if err != nil {
+		return &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer closeFD(fd)
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		return &fs.PathError{Op: "open", Path: path, Err: errIrregular}
+	}
+	return writeAll(fd, data, path)
 }
 
 // readOwn reads a file of its owner that is no link and no larger than [mostRecord]: in a directory that was tampered with,

@@ -3,7 +3,10 @@ package process
 import (
 	"bytes"
 	"errors"
+	"math"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,33 +20,83 @@ func OOMKilled(id Identity, ended time.Time) (killed, known bool) {
 	if !id.possible() || !initialPIDs() {
 		return false, false
 	}
-	log, err := openRetry("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false, false
-	}
-	defer closeFD(log)
 	// The log has a clock of its own, which drifts from the others by less than this.
 	const drift = 2 * time.Second
-	from, to := sinceStart(id.startedAt())-drift, sinceStart(ended)+drift
+	return kernel.told(ended).killed(id.PID, sinceStart(id.startedAt())-drift, sinceStart(ended)+drift)
+}
+
+// kernel is the log of the kernel that this machine runs.
+var kernel = kernelLog{read: readKills}
+
+// kernelLog shares what was read of the kernel's log among all who ask about an end before that: the whole of it is read each time,
+// and hundreds of workers may end at once.
+type kernelLog struct {
+	read func() kills
+
+	mu    sync.Mutex
+	began time.Time // when the last read began
+	last  kills
+}
+
+// told returns what the log says, read after the process in question had ended: the kernel writes before it kills.
+func (k *kernelLog) told(ended time.Time) kills {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.began.IsZero() || k.began.Before(ended) {
+		k.began = time.Now()
+		k.last = k.read()
+	}
+	return k.last
+}
+
+// kills are the processes that the kernel says to have ended because memory ran out.
+type kills struct {
+	all   []kill
+	since time.Duration // of the oldest record of the log, since the boot
+	whole bool          // the log was read to its end
+}
+
+type kill struct {
+	at  time.Duration // since the boot
+	pid int
+}
+
+// killed reports whether the process was killed between the two moments since the boot, and whether the log goes back that far.
+func (k kills) killed(pid int, from, to time.Duration) (killed, known bool) {
+	if slices.ContainsFunc(k.all, func(one kill) bool { return one.pid == pid && one.at >= from && one.at <= to }) {
+		return true, true
+	}
+	return false, k.whole && k.since <= from
+}
+
+// readKills reads the whole log.
+func readKills() kills {
+	told := kills{since: math.MaxInt64}
+	log, err := openRetry("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return told
+	}
+	defer closeFD(log)
 	const most = 100_000 // records; the log holds fewer, unless it grows as fast as it is read
 	buf := make([]byte, 8<<10)
 	for range most {
 		n, err := unix.Read(log, buf)
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			return false, known
+			told.whole = true
+			return told
 		case errors.Is(err, unix.EPIPE) || errors.Is(err, unix.EINTR): // overwritten before it was read
 			continue
 		case err != nil:
-			return false, false
+			return told
 		}
 		at, pid, ok := parseKernelRecord(buf[:n])
-		known = known || at <= from
-		if ok && pid == id.PID && at >= from && at <= to {
-			return true, true
+		told.since = min(told.since, at)
+		if ok {
+			told.all = append(told.all, kill{at, pid})
 		}
 	}
-	return false, false
+	return told
 }
 
 // parseKernelRecord returns the time of a record of /dev/kmsg since the boot, and which process it says was ended because

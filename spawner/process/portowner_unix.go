@@ -4,7 +4,6 @@ package process
 
 import (
 	"encoding/json"
-	"io/fs"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,13 +15,7 @@ func (d *RunDir) GivePort(port int, to Identity) error {
 	if err != nil {
 		return err
 	}
-	path := d.portPath(port)
-	fd, err := openRetry(path, unix.O_WRONLY|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer closeFD(fd)
-	return writeAll(fd, data, path)
+	return writeOwn(d.portPath(port), data)
 }
 
 // portOf returns the process that was given the port last, whose lock file is open; the zero Identity if none was, as far as is

@@ -77,7 +77,7 @@ func (p *Ports) Take(port int) (*Port, error) {
 	for range size {
 		candidate := p.ports.First + int(p.next.Add(1)%uint32(size))
 		taken, err := p.try(candidate)
-		if err == nil || !errors.Is(err, ErrHeld) {
+		if err == nil || !errors.Is(err, ErrHeld) && !errors.Is(err, errIrregular) {
 			return taken, err
 		}
 	}

@@ -200,10 +200,22 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := os.WriteFile(path+unfinished, data, 0o600); err != nil {
+	if err := writeUnfinished(path, data); err != nil {
 		return err
 	}
 	return os.Rename(path+unfinished, path)
+}
+
+// errIrregular is what is wrong with a pipe, a link or a directory where a file of the run directory is looked for.
+var errIrregular = errors.New("it is no regular file: remove it")
+
+// writeUnfinished writes what is to become the file at path. What else a worker may have put in its place is removed: it runs as this user.
+func writeUnfinished(path string, data []byte) error {
+	err := writeOwn(path+unfinished, data)
+	if errors.Is(err, errIrregular) && os.Remove(path+unfinished) == nil {
+		err = writeOwn(path+unfinished, data)
+	}
+	return err
 }
 
 // Touched returns when the worker's directory was changed last: when it was started, answered or seen to end.
