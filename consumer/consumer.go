@@ -185,6 +185,9 @@ func (h *hive) serveUntilEnd(ctx, jobs context.Context, status <-chan nats.Statu
 		return err
 	}
 	h.sayStarted()
+	if err := h.flush(ctx, status); err != nil { // whoever hears it listened before the hive was ready
+		return err
+	}
 	h.Ready()
 	h.startQueue(jobs)
 	return h.awaitEnd(ctx, status)
