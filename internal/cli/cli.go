@@ -98,6 +98,8 @@ func prepare(c *cobra.Command, began func()) {
 	for _, child := range c.Commands() {
 		prepare(child, began)
 	}
+	group(c)
+	arguments(c)
 	run := c.RunE
 	if run == nil {
 		return

@@ -54,7 +54,7 @@ func TestRun(t *testing.T) {
 		"cancelled otherwise": {args: []string{"work"}, work: context.Canceled, code: ExitFailure, stderr: "prog: context canceled\n"},
 		"unknown flag":        {args: []string{"work", "--nope"}, code: ExitUsage, stderr: "prog: unknown flag: --nope\nRun 'prog work --help' for its flags and examples.\n"},
 		"unknown command":     {args: []string{"wrk"}, code: ExitUsage, stderr: "prog: unknown command \"wrk\" for \"prog\"\n\nDid you mean this?\n work\nRun 'prog --help' for its flags and examples.\n"},
-		"an argument":         {args: []string{"work", "now"}, code: ExitUsage, stderr: "prog: unknown command \"now\" for \"prog work\"\nRun 'prog work --help' for its flags and examples.\n"},
+		"an argument":         {args: []string{"work", "now"}, code: ExitUsage, stderr: "prog: prog work takes no arguments, but there is \"now\"\nRun 'prog work --help' for its flags and examples.\n"},
 		"not a number":        {args: []string{"work", "--number", "x"}, code: ExitUsage, stderr: "prog: --number \"x\": want a whole number\nRun 'prog work --help' for its flags and examples.\n"},
 		"too large a number":  {args: []string{"work", "--number", "99999999999999999999"}, code: ExitUsage, stderr: "prog: --number \"99999999999999999999\": the number is too large or too small\nRun 'prog work --help' for its flags and examples.\n"},
 		"not a duration":      {args: []string{"work", "--delay", "3"}, code: ExitUsage, stderr: "prog: --delay \"3\": want a duration such as 500ms, 30s or 2m\nRun 'prog work --help' for its flags and examples.\n"},
