@@ -115,6 +115,15 @@ func (c *Client) Retry(ctx context.Context, hive, id string) (Receipt, error) {
 	if !old.State.Ended() || old.State == JobDone {
 		return Receipt{}, &NoRetryError{Job: old}
 	}
+	// What a job asked for is stored beside it, and nobody waited for that: it may come a moment later than the end of the job.
+	for tries := 0; old.Job == nil && tries < 5; tries++ {
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return Receipt{}, err
+		}
+		if old, err = c.Job(ctx, hive, id); err != nil {
+			return Receipt{}, err
+		}
+	}
 	receipt, err := c.again(ctx, old)
 	if err != nil {
 		return Receipt{}, err

@@ -25,7 +25,7 @@ type NoHiveError struct {
 func (e *NoHiveError) Error() string {
 	switch {
 	case len(e.Known) == 0:
-		return fmt.Sprintf("no hive %s answers, and no other under %s: start rbee-hive on its machine, against this NATS server", e.Hive, e.Prefix)
+		return fmt.Sprintf("no hive %s answers, and no other below %s: start `rbee-hive serve` on its machine, against this NATS server", e.Hive, e.Prefix)
 	case slices.Contains(e.Known, e.Hive):
 		return fmt.Sprintf("hive %s took no request but is there now: ask again", e.Hive)
 	}

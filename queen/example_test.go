@@ -36,7 +36,7 @@ func ExampleClient_Spawn() {
 	// ✅ Worker 'worker-abc123' spawned (PID: 12345, port: 9001)
 	// ✅ Worker spawned: worker-abc123 (PID: 12345)
 	// worker-abc123 serves on port 9001 of gpu-1
-	// no hive gpu-9 answers, and no other under rbee.v1: start rbee-hive on its machine, against this NATS server
+	// no hive gpu-9 answers, and no other below rbee.v1: start `rbee-hive serve` on its machine, against this NATS server
 }
 
 func ExampleClient_Watch() {

@@ -83,14 +83,14 @@ func TestSpawnOnAHiveThatIsNotThere(t *testing.T) {
 		known     []string
 		says      string
 	}{
-		"no hive at all": {says: "no hive gpu-9 answers, and no other under rbee.v1"},
+		"no hive at all": {says: "no hive gpu-9 answers, and no other below rbee.v1"},
 		"others, one of them twice": {
 			announced: []map[string]string{metadata("gpu-2"), metadata("gpu-1"), metadata("gpu-2")},
 			known:     []string{"gpu-1", "gpu-2"}, says: "those that do: gpu-1, gpu-2",
 		},
 		"only of another fleet": {
 			announced: []map[string]string{{"hive_id": "gpu-1", "prefix": "other.v1"}},
-			says:      "no other under rbee.v1",
+			says:      "no other below rbee.v1",
 		},
 		"it is about to come": {
 			announced: []map[string]string{metadata("gpu-9")},

@@ -109,7 +109,7 @@ func noStreams(err error) error {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%w: turn it on for this account (jetstream: enabled)", err)
 	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrNoStreamResponse):
-		return fmt.Errorf("%w: make the streams of this fleet with `rbee streams apply`", err)
+		return fmt.Errorf("it is not there: make the streams of this fleet with `rbee streams apply` (%w)", err)
 	}
 	return err
 }

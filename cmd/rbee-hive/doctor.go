@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -74,12 +75,13 @@ func examine(ctx context.Context, s settings, timeout time.Duration) (doctor.Rep
 	return report, context.Cause(ctx)
 }
 
-// printReport writes the checks under their areas, one on each line, and their number.
+// printReport writes the checks under their areas, one on each line and what to do about it below, and their number.
 func printReport(w io.Writer, report doctor.Report) error {
 	paint := cli.NewPaint(w)
 	colours := map[doctor.Status]func(string) string{
 		doctor.OK: paint.Green, doctor.Warning: paint.Yellow, doctor.Failure: paint.Red,
 	}
+	const indent = len("  warning    ") // what stands on a line beside the name, before the message
 	width := 0
 	for _, check := range report.Checks {
 		width = max(width, len(check.Name))
@@ -92,7 +94,7 @@ func printReport(w io.Writer, report doctor.Report) error {
 		}
 		line := cli.Printable(check.Message)
 		if check.Advice != "" {
-			line += " " + paint.Cyan("→ "+cli.Printable(check.Advice))
+			line += "\n" + strings.Repeat(" ", indent+width) + paint.Cyan("→ "+cli.Printable(check.Advice))
 		}
 		fmt.Fprintf(w, "  %s  %-*s  %s\n", colours[check.Status](fmt.Sprintf("%-7s", check.Status)), width, check.Name, line)
 	}

@@ -102,10 +102,13 @@ func TestPrintReport(t *testing.T) {
 	}))
 	require.Equal(t, `server
   ok       a       fine
-  warning  longer  named red → do this
+  warning  longer  named red
+                   → do this
 ports
-  failure  free    none → do that
-  failure  free    none → do more
+  failure  free    none
+                   → do that
+  failure  free    none
+                   → do more
 
 hive gpu-1: 1 ok, 1 warning, 2 failures
 `, out.String())

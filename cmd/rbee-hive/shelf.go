@@ -36,7 +36,8 @@ An entry never changes: a program that changed is a new version. Name and versio
 		Example: `  rbee-hive catalog add ./cpu-llm-worker-rbee --name cpu-llm-worker-rbee --version 0.2.0
   rbee-hive catalog add ./llama-b6795 --name llama-server --version b6795
   rbee-hive catalog add deploy/workers/vllm/worker.json`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault), // files
 	}
 	cli.Section(cmd, "Entry", func(fs *pflag.FlagSet) {
 		fs.StringVar(&what.Name, "name", "", "`name` of the worker (default what its manifest says)")

@@ -15,12 +15,19 @@ import (
 )
 
 func hivesCommand() *cobra.Command {
+	cmd := hivesListCommand("hives")
+	cmd.Short = "List the hives that answer, ask one how it is, and pause it"
+	cmd.AddCommand(hivesListCommand("ls"), hiveStatusCommand(), pauseCommand(), resumeCommand())
+	return cmd
+}
+
+func hivesListCommand(name string) *cobra.Command {
 	var f fleet
 	cmd := &cobra.Command{
-		Use:   "hives",
+		Use:   name,
 		Short: "List the hives that answer",
-		Long: `hives asks which hives there are and lists those that answer within 300 ms, with the devices that their machines had when
-they started; status asks one hive for what is there now. If none answers, the exit code is 4.`,
+		Long: `It asks which hives there are and lists those that answer within 300 ms, with the devices that their machines had when they
+started; 'rbee hives status' asks one hive for what is there now. If none answers, the exit code is 4.`,
 		Example: `  rbee hives
   rbee hives -o json | jq -r '.hives[].hive_id'
   rbee hives -o json | jq -r '.hives[] | select(any(.devices[]?; .kind == "cuda")) | .hive_id'`,
@@ -54,7 +61,6 @@ they started; status asks one hive for what is there now. If none answers, the e
 		}
 		return cli.Table(cmd.OutOrStdout(), rows...)
 	}
-	cmd.AddCommand(hiveStatusCommand(), pauseCommand(), resumeCommand())
 	return cmd
 }
 

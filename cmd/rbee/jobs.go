@@ -18,26 +18,23 @@ import (
 )
 
 func jobsCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "jobs",
-		Short: "Look at queued jobs, cancel them, or try them again",
-		Long: `jobs looks at the streams of the fleet, which know every queued job and every result, also while no hive runs. Queue a job with
-'rbee spawn --queue'.`,
-	}
-	cmd.AddCommand(jobsListCommand(), jobsGetCommand(), jobsCancelCommand(), jobsRetryCommand())
+	cmd := jobsListCommand("jobs")
+	cmd.Short = "List queued jobs, look at them, cancel them, or try them again"
+	cmd.AddCommand(jobsListCommand("ls"), jobsGetCommand(), jobsCancelCommand(), jobsRetryCommand())
 	return cmd
 }
 
-func jobsListCommand() *cobra.Command {
+func jobsListCommand(name string) *cobra.Command {
 	var (
 		f      fleet
 		filter queen.JobFilter
 		state  string
 	)
 	cmd := &cobra.Command{
-		Use:   "ls",
+		Use:   name,
 		Short: "List the jobs that wait or run, and those that ended",
-		Long: `ls lists the jobs in the queue, in the order in which they came:
+		Long: `It asks the streams of the fleet, which know every queued job and every result, also while no hive runs. Queue a job with
+'rbee spawn --queue'. First come the jobs in the queue, in the order in which they came:
 
   waiting    its hive has not been given it
   running    its hive was given it and has not said that it is done: it is at work, or will try again
@@ -56,7 +53,7 @@ and then those with a result, also of requests, the newest first:
   failed     its result is a failure
 
 When a job was queued is shown of those in the queue; 'rbee jobs get' knows it of all that rbee queued.`,
-		Example: `  rbee jobs ls
+		Example: `  rbee jobs
   rbee jobs ls --hive gpu-1 --state failed -o json | jq -r '.jobs[].job_id'`,
 		Args: cobra.NoArgs,
 	}
@@ -86,7 +83,7 @@ When a job was queued is shown of those in the queue; 'rbee jobs get' knows it o
 			return cli.WriteJSON(cmd.OutOrStdout(), page)
 		}
 		if len(page.Jobs) == 0 {
-			fmt.Fprintln(cmd.ErrOrStderr(), "no such jobs")
+			fmt.Fprintln(cmd.ErrOrStderr(), "No such jobs. Queue one with `rbee spawn --queue`.")
 			return nil
 		}
 		rows := [][]string{{"JOB", "STATE", "HIVE", "OPERATION", "QUEUED", "ENDED", "ATTEMPTS"}}

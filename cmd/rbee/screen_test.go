@@ -48,6 +48,19 @@ func TestWorkerTableKeepsToItsWidth(t *testing.T) {
 	}
 }
 
+func TestNarrowWorkerTableDoesWithoutColumns(t *testing.T) {
+	t.Parallel()
+	id := "worker-dc8db36c-7292-57d8-b9c1-4d47b0d61798"
+	workers := []seenWorker{{
+		ID: id, Hive: "local", State: "ready", Seen: seenBoth,
+		Runs: &messages.Worker{WorkerID: id, Model: "meta-llama/Llama-3-8b", Device: "cpu", Port: 9001, PID: 12345},
+	}}
+	heads := func(width int) []string { return strings.Fields(workerTable(workers, cli.Paint{}, width)[0]) }
+	require.Equal(t, []string{"WORKER", "STATE", "SEEN", "PORT"}, heads(80))
+	require.Equal(t, []string{"WORKER", "STATE", "SEEN", "MODEL", "HIVE", "PORT"}, heads(100))
+	require.Len(t, heads(0), 11)
+}
+
 func TestSize(t *testing.T) {
 	t.Parallel()
 	for want, n := range map[string]int64{"": 0, "1 B": 1, "1023 B": 1023, "1 KiB": 1024, "1.5 KiB": 1536, "2 GiB": 2 << 30, "1024 TiB": 1 << 50} {

@@ -15,13 +15,9 @@ import (
 )
 
 func streamsCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "streams",
-		Short: "Make and show the streams that keep queued jobs, results and narration",
-		Long: `A fleet that queues jobs needs four streams on a NATS server with JetStream: the work queue, the results, the narration, and
-what is known of jobs that came to no result. Without them hives serve requests alone.`,
-	}
-	cmd.AddCommand(streamsApplyCommand(), streamsListCommand())
+	cmd := streamsListCommand("streams")
+	cmd.Short = "Show and make the streams that keep queued jobs, results and narration"
+	cmd.AddCommand(streamsApplyCommand(), streamsListCommand("ls"))
 	return cmd
 }
 
@@ -123,13 +119,15 @@ func (f *applyFlags) show(cmd *cobra.Command, plan []queen.StreamChange, done bo
 	return nil
 }
 
-func streamsListCommand() *cobra.Command {
+func streamsListCommand(name string) *cobra.Command {
 	var f fleet
 	cmd := &cobra.Command{
-		Use:   "ls",
+		Use:   name,
 		Short: "Show what each stream holds",
-		Long:  "ls shows the streams of the fleet and what they hold. If one is missing, the exit code is 3.",
-		Args:  cobra.NoArgs,
+		Long: `It shows the streams of the fleet and what they hold. A fleet that queues jobs needs four, on a NATS server with JetStream: the
+work queue, the results, the narration, and what is known of jobs that came to no result. 'rbee streams apply' makes them; without
+them hives serve requests alone. If one is missing, the exit code is 3.`,
+		Args: cobra.NoArgs,
 	}
 	output := cli.AddOutput(cmd)
 	f.addFlags(cmd)

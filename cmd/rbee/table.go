@@ -4,13 +4,18 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rbee-keeper/hive/internal/cli"
 	"github.com/rbee-keeper/hive/messages"
 )
+
+// spareColumns are those that a table of workers does without where it would be too wide, the first of them first.
+var spareColumns = []string{"HEARD", "MEMORY", "UP", "PID", "DEVICE", "HIVE", "MODEL"}
 
 // workerTable returns the lines of a table of workers, the head first; none is wider than width, unless that is 0. A worker
 // that only one of the truths knows stands out.
@@ -23,9 +28,14 @@ func workerTable(workers []seenWorker, paint cli.Paint, width int) []string {
 		}
 		rows = append(rows, row)
 	}
-	var text bytes.Buffer
-	_ = cli.Table(&text, rows...) // writing to a buffer cannot fail
-	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	lines := inLine(rows)
+	for _, column := range spareColumns {
+		if width <= 0 || utf8.RuneCountInString(lines[0]) <= width {
+			break
+		}
+		rows = without(rows, column)
+		lines = inLine(rows)
+	}
 	for i, line := range lines {
 		line = strings.TrimRight(cut(line, width), " ")
 		if i > 0 {
@@ -36,6 +46,31 @@ func workerTable(workers []seenWorker, paint cli.Paint, width int) []string {
 		lines[i] = line
 	}
 	return lines
+}
+
+// inLine returns the lines of a table, all of one width.
+func inLine(rows [][]string) []string {
+	var text bytes.Buffer
+	_ = cli.Table(&text, rows...) // writing to a buffer cannot fail
+	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	width := 0
+	for _, line := range lines {
+		width = max(width, utf8.RuneCountInString(line))
+	}
+	for i, line := range lines {
+		lines[i] = line + strings.Repeat(" ", width-utf8.RuneCountInString(line))
+	}
+	return lines
+}
+
+// without returns the rows of a table without one column.
+func without(rows [][]string, column string) [][]string {
+	at := slices.Index(rows[0], column)
+	fewer := make([][]string, len(rows))
+	for i, row := range rows {
+		fewer[i] = slices.Delete(slices.Clone(row), at, at+1)
+	}
+	return fewer
 }
 
 // workerRow returns what a table says of one worker; what is not known is empty.

@@ -46,7 +46,7 @@ func (s seen) words() string {
 
 // seenWorker is one worker as `rbee workers` lists it.
 type seenWorker struct {
-	ID    string           `json:"id"`
+	ID    string           `json:"worker_id"`
 	Hive  string           `json:"hive_id"`
 	State string           `json:"state"`
 	Seen  seen             `json:"seen"`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ type oneWorker struct {
 
 func (f *oneWorker) addFlags(cmd *cobra.Command) {
 	cli.Section(cmd, "Worker", func(fs *pflag.FlagSet) {
-		fs.StringVar(&f.hive, "hive", "", "`id` of its hive (default the one that the queen knows of)")
+		fs.StringVar(&f.hive, "hive", "", "`id` of its hive (default the one that knows it)")
 	})
 	f.output = cli.AddOutput(cmd)
 	f.registry.addFlags(cmd)
@@ -41,28 +42,52 @@ func (f *oneWorker) connect(cmd *cobra.Command, worker string) (client *queen.Cl
 	if f.hive != "" && messages.CheckID(f.hive) != nil {
 		return nil, "", nil, cli.Usagef("--hive: %w", messages.CheckID(f.hive))
 	}
-	if hive, err = f.find(cmd.Context(), worker); err != nil {
-		return nil, "", nil, err
+	hive, unheard := f.hive, error(nil)
+	if hive == "" {
+		if err := f.registry.check(); err != nil {
+			return nil, "", nil, err
+		}
+		hive, unheard = f.hear(cmd.Context(), worker)
 	}
 	client, _, done, err = f.client(cmd)
-	return client, hive, done, err
+	switch {
+	case err != nil:
+		return nil, "", nil, cmp.Or(unheard, err)
+	case unheard == nil:
+		return client, hive, done, nil
+	}
+	if hive = search(cmd.Context(), client, worker); hive == "" {
+		done()
+		return nil, "", nil, unheard
+	}
+	return client, hive, done, nil
 }
 
-// find returns the hive that was named, or else the one that the queen knows of.
-func (f *oneWorker) find(ctx context.Context, worker string) (string, error) {
-	if f.hive != "" {
-		return f.hive, nil
+// search returns the hive that knows the worker, since not every worker reports to the queen; "" if none that answers does.
+func search(ctx context.Context, client *queen.Client, worker string) string {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	hives, err := client.Hives(ctx)
+	if err != nil { // why the queen did not know it is the error that counts
+		return ""
 	}
+	for _, hive := range hiveIDs(hives) {
+		if _, err := client.Worker(ctx, hive, worker); err == nil {
+			return hive
+		}
+	}
+	return ""
+}
+
+// hear returns the hive that the queen knows of.
+func (f *oneWorker) hear(ctx context.Context, worker string) (string, error) {
 	const how = "name its hive with --hive (`rbee workers` shows which it is, `rbee hives` which there are)"
-	if err := f.registry.check(); err != nil {
-		return "", err
-	}
 	heard, known, err := f.registry.worker(ctx, worker)
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("look up the hive of %s: %w; or %s", worker, err, how)
 	case !known:
-		return "", cli.Exit(cli.ExitNotFound, fmt.Errorf("the queen has heard nothing of worker %s: %s", worker, how))
+		return "", cli.Exit(cli.ExitNotFound, fmt.Errorf("neither the queen nor a hive that answers knows worker %s: %s", worker, how))
 	case messages.CheckID(heard.HiveID) != nil:
 		return "", cli.Exit(cli.ExitNotFound, fmt.Errorf("worker %s does not tell the queen which hive started it: %s", worker, how))
 	}

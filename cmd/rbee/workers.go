@@ -52,7 +52,8 @@ workers' heartbeats told her. The column SEEN says where the two differ:
   heard                the queen hears it; its hive could not be asked
   ended                it does not run, and nothing is heard of it any more
 
-Without --hive every hive is asked that answers. If the queen or a hive cannot be asked, the rest is listed.`,
+Without --hive every hive is asked that answers. If the queen or a hive cannot be asked, the rest is listed. A narrow terminal gets
+fewer columns; -o json has everything.`,
 		Example: `  rbee workers
   rbee workers --hive gpu-1 --watch
   rbee workers -o json | jq '.workers[] | select(.seen != "both")'`,
@@ -100,7 +101,7 @@ func (f *listFlags) run(cmd *cobra.Command) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), "No worker runs, and none is heard. Start one with `rbee spawn`.")
 		return nil
 	}
-	for _, line := range workerTable(workers, cli.NewPaint(cmd.OutOrStdout()), 0) {
+	for _, line := range workerTable(workers, cli.NewPaint(cmd.OutOrStdout()), cli.Width(cmd.OutOrStdout())) {
 		fmt.Fprintln(cmd.OutOrStdout(), line)
 	}
 	return nil

@@ -98,11 +98,12 @@ func prepare(c *cobra.Command, began func()) {
 	for _, child := range c.Commands() {
 		prepare(child, began)
 	}
+	group(c)
+	arguments(c)
 	run := c.RunE
 	if run == nil {
 		return
 	}
-	nameArguments(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := fromEnvironment(cmd.Flags()); err != nil {
 			return err

@@ -27,7 +27,7 @@ func Section(cmd *cobra.Command, title string, add func(*pflag.FlagSet)) {
 func usage(cmd *cobra.Command) error {
 	w := cmd.OutOrStderr()
 	fmt.Fprintln(w, "Usage:")
-	if cmd.Runnable() {
+	if cmd.Runnable() && !isGroup(cmd) {
 		fmt.Fprintln(w, "  "+cmd.UseLine())
 	}
 	if cmd.HasAvailableSubCommands() {

@@ -66,7 +66,7 @@ func WriteJSON(w io.Writer, v any) error {
 
 // Table writes rows with their columns in line. The first row is the head.
 func Table(w io.Writer, rows ...[]string) error {
-	tab := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(tab, strings.Join(row, "\t"))
 	}

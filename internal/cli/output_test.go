@@ -45,7 +45,7 @@ func TestTable(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
 	require.NoError(t, Table(&b, []string{"A", "LONG HEAD", "C"}, []string{"a long one", "x", "y"}))
-	require.Equal(t, "A            LONG HEAD   C\na long one   x           y\n", b.String())
+	require.Equal(t, "A           LONG HEAD  C\na long one  x          y\n", b.String())
 }
 
 func TestNoColoursOffATerminal(t *testing.T) {

@@ -31,7 +31,7 @@ func (e examiner) catalog(ctx context.Context) []Check {
 
 // entries examines the catalog as a job would: each entry is looked at, and broken ones are told.
 func (e examiner) entries() []Check {
-	install := fmt.Sprintf("install one: a program at %s", filepath.Join(e.CatalogDir,
+	install := fmt.Sprintf("install one with `rbee-hive catalog add`, or a program at %s", filepath.Join(e.CatalogDir,
 		device.CpuLlm.Binary()+"-v<version>-"+runtime.GOOS, device.CpuLlm.Binary()))
 	if e.CatalogDir == "" {
 		return warn("name a directory with --catalog-dir (RBEE_CATALOG_DIR)", "there is none: no job finds a worker")
