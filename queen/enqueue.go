@@ -208,13 +208,16 @@ func (c *Client) duplicate(ctx context.Context, r Receipt) error {
 	return &DuplicateError{Job: known}
 }
 
+// traceTime bounds how long anybody waits for a trace: a stream without a leader does not answer.
+const traceTime = time.Second
+
 // trace leaves word of a job for whoever asks after it has left the queue. That is help, and its failure no failure of the job.
-// When it returns, the server has taken the trace.
+// When it returns, the stream has the trace, if there is one that can take it.
 func (c *Client) trace(ctx context.Context, r Receipt, what messages.Trace, payload []byte) {
+	ctx, cancel := context.WithTimeout(ctx, traceTime)
+	defer cancel()
 	msg := nats.NewMsg(c.subjects.Trace(r.HiveID, r.JobID, what))
 	msg.Header.Set(headerSequence, strconv.FormatUint(r.Sequence, 10))
 	msg.Data = payload
-	if c.nc.PublishMsg(msg) == nil {
-		_ = c.nc.FlushWithContext(ctx)
-	}
+	_, _ = c.nc.RequestMsgWithContext(ctx, msg)
 }
