@@ -55,8 +55,10 @@ func TestAQueuedJobOutlastsTroubleWithTheStreamOfResults(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return asked.Load() > 0 }, patience, time.Millisecond)
 
-	go func() { g.next(t).through() }()
-	resultFrom(t, ask(t, f.nc, "gpu-1", `{"model":"m","device":"cpu"}`))
+	request := listen(t, f.url, "reply.>")
+	require.NoError(t, request.nc.PublishRequest("rbee.v1.hive.gpu-1.worker_spawn", "reply.1", []byte(llama)))
+	g.next(t).through()
+	resultFrom(t, request.next(t, "reply.1"))
 	before := asked.Load()
 	require.Eventually(t, func() bool { return asked.Load() > before+1 }, patience, time.Millisecond)
 	require.Empty(t, g.arrived)

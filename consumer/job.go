@@ -41,6 +41,10 @@ func (h *hive) accept(ctx context.Context, req micro.Request) {
 		h.Logger.Warn("request dropped: a stream repeats it, so nobody knows who sent it", "subject", req.Subject(), "reply", req.Reply())
 		return
 	}
+	if h.astray(req.Reply()) {
+		h.Logger.Warn("request dropped: nobody waits for an answer there", "subject", req.Subject(), "reply", req.Reply())
+		return
+	}
 	op := h.Subjects.Operation(req.Subject())
 	if answer, ok := h.answerer(op); ok {
 		h.question(ctx, req, op, answer)

@@ -22,6 +22,12 @@ func repeated(header nats.Header, reply string) bool {
 	return len(header[headerStream]) > 0 || strings.HasPrefix(reply, ackSubjects)
 }
 
+// astray reports whether a reply subject is no place where somebody waits for an answer: the server's own subjects, which do what they are
+// asked to, and the fleet's. A hive may speak wherever an answer is wanted, whatever else it may do, so whoever asks must not choose those.
+func (h *hive) astray(reply string) bool {
+	return strings.HasPrefix(reply, "$") || strings.HasPrefix(reply, h.Subjects.Prefix()+".")
+}
+
 // repeatedBefore reports whether a message of a stream had been repeated when it came there: a direct get itself adds one mark.
 func repeatedBefore(got nats.Header) bool { return len(got[headerStream]) > 1 }
 

@@ -31,7 +31,7 @@ func (c *Client) Logs(ctx context.Context, hive string, request messages.LogsReq
 // new it asks at most four times a second.
 //
 // It returns nil once the worker has exited and all of its log was read, and the error of read if that returns one. A hive
-// that goes away meanwhile is waited for, 15 seconds at most. Other errors are those of [Client.Logs], and the end of ctx.
+// that goes away meanwhile is waited for, 15 seconds at most, and so is one that answers too many others. Other errors are those of [Client.Logs], and the end of ctx.
 // If another worker has taken the id, there is nothing to follow any more, and that is an error, too.
 func (c *Client) Follow(ctx context.Context, hive, worker string, from int64, read func(messages.Logs) error) error {
 	f := follower{client: c, hive: hive, request: messages.LogsRequest{WorkerID: worker, From: &from}}
@@ -69,7 +69,7 @@ type follower struct {
 	path    string // of the log that is followed; empty until the first answer
 }
 
-// next returns the part behind the last one, and waits for a hive that was there and has gone.
+// next returns the part behind the last one, and waits for a hive that was there and has gone, or is busy.
 func (f *follower) next(ctx context.Context) (messages.Logs, error) {
 	var gone time.Time
 	for {
@@ -77,7 +77,7 @@ func (f *follower) next(ctx context.Context) (messages.Logs, error) {
 		switch {
 		case err == nil:
 			return part, f.advance(part)
-		case f.path == "" || !away(err) || ctx.Err() != nil:
+		case ctx.Err() != nil || !errors.Is(err, messages.HiveBusy) && (f.path == "" || !away(err)):
 			return part, err
 		case gone.IsZero():
 			gone = time.Now()

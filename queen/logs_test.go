@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -228,6 +229,31 @@ func TestFollowWaitsForAHiveThatIsRestarted(t *testing.T) {
 	playAnswers(t, srv.URL(), "gpu-1", messages.WorkerLogs, l.answer)
 	require.Equal(t, "after", <-lines)
 	require.NoError(t, <-ended)
+}
+
+// A hive answers so many questions at once, and who follows a log asks again and again.
+func TestFollowWaitsForAHiveThatIsBusy(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Server(t)
+	l := newLog(t)
+	l.write("one line of many", "one line of many", "the last")
+	l.state = messages.StateExited
+	var asked atomic.Int32
+	playAnswers(t, srv.URL(), "gpu-1", messages.WorkerLogs, func(data []byte) encoder {
+		if asked.Add(1)%2 == 1 { // the first one, too
+			busy := messages.Errorf(messages.HiveBusy, "ask again later")
+			busy.Retryable = true
+			return messages.Failure{HiveID: "gpu-1", Err: busy}
+		}
+		return l.answer(data)
+	})
+	client, _ := connect(t, srv.URL())
+	var lines []string
+	require.NoError(t, client.Follow(patient(t), "gpu-1", "w1", 0, func(part messages.Logs) error {
+		lines = append(lines, part.Lines...)
+		return nil
+	}))
+	require.Equal(t, []string{"one line of many", "one line of many", "the last"}, lines)
 }
 
 func TestFollowEndsWithAnError(t *testing.T) {
