@@ -102,8 +102,8 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 	case !k.alive && k.worker.EndedAt.IsZero():
 		s.awaitEnd(ctx, *rec)
 		s.ended(&k.worker, *rec)
-	case k.alive && m.listening.On(k.worker.Port):
-		if ask(); answer == nil && k.serves(m) {
+	case k.alive && m.listening.On(k.worker.Port) && k.serves(m):
+		if ask(); answer == nil {
 			k.worker.State = messages.StateReady
 		}
 	}
