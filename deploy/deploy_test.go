@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -46,7 +47,17 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(patient{m})
+}
+
+// patient are tests behind which the goroutines of a server's files have time to end: nobody is told when they do.
+type patient struct{ *testing.M }
+
+func (p patient) Run() int {
+	code := p.M.Run()
+	for limit := time.Now().Add(10 * time.Second); goleak.Find() != nil && time.Now().Before(limit); {
+	}
+	return code
 }
 
 // broker is a server that runs one of the two ways in which a fleet is deployed.

@@ -139,7 +139,7 @@ func TestATamperedRunDirectoryHarmsNobody(t *testing.T) {
 			require.Contains(t, []string{"internal", "worker_not_found"}, a.Error.Code, worker)
 			require.NotContains(t, a.Error.Message, "secret")
 		}
-		spawned, err := request(t.Context(), wire.nc, "gpu-1", fmt.Sprintf(`{"job_id":"new-%s","worker_id":%q,"model":"quiet:1","device":"cpu"}`, worker, worker))
+		spawned, err := request(t.Context(), wire.nc, "gpu-1", fmt.Sprintf(`{"job_id":"new-%s","worker_id":%q,"model":"quiet:1","device":"cpu","wait":"ready"}`, worker, worker))
 		require.NoError(t, err)
 		require.NotNil(t, spawned.Error, "refused, or started and ended")
 		require.NotContains(t, spawned.Error.Message, "secret")
