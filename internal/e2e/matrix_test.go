@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -130,25 +131,27 @@ func (s *scene) unready() map[string]cause {
 	}
 	lived := func(line string) func(*testing.T, *failure) {
 		return func(t *testing.T, f *failure) {
-			require.GreaterOrEqual(t, f.LivedMS, int64(50))
+			require.GreaterOrEqual(t, f.LivedMS, int64(500))
 			require.Equal(t, []string{line}, f.LogTail)
 		}
 	}
 	return map[string]cause{
 		"never ready": {
-			hive: "hasty", job: plays("loading", `"wait":"ready","ready_timeout_ms":50`),
-			code: "not_ready", status: "504", says: []string{"not ready within 50ms", "/health", "goes on loading"},
+			hive: "hasty", job: plays("loading", `"wait":"ready","ready_timeout_ms":500`),
+			code: "not_ready", status: "504", says: []string{"not ready within 500ms", "/health", "goes on loading"},
 			retryable: true, ran: true, exit: -1, check: lived("playing loading"), after: runs,
 		},
 		"never listens": {
-			hive: "hasty", job: plays("mute", `"wait":"ready","ready_timeout_ms":50`),
-			code: "not_ready", status: "504", says: []string{"not ready within 50ms", "/health", "goes on loading"},
+			hive: "hasty", job: plays("mute", `"wait":"ready","ready_timeout_ms":500`),
+			code: "not_ready", status: "504", says: []string{"not ready within 500ms", "/health", "goes on loading"},
 			retryable: true, ran: true, exit: -1, check: lived("playing mute"), after: runs,
 		},
 		"a stranger that answers": {
 			hive: "hasty", job: plays("mute", `"wait":"ready"`, fmt.Sprintf(`"port":%d`, s.machines["hasty"].gatedPort)),
 			during: func(t *testing.T, w *tap, id string) {
 				w.peek("rbee.v1.narration.hasty." + id + ".worker_spawned")
+				log := s.machines["hasty"].path("logs", "w-"+id+"."+id+".log")
+				require.Eventually(t, func() bool { return strings.HasSuffix(readFile(t, log), "\n") }, 10*time.Second, time.Millisecond)
 				s.answerOn(t, s.machines["hasty"].gatedPort)
 			},
 			code: "port_in_use", status: "409", says: []string{strconv.Itoa(s.machines["hasty"].gatedPort), fmt.Sprintf("(PID %d)", os.Getpid())},
