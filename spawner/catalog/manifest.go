@@ -25,7 +25,7 @@ type Manifest struct {
 	WorkerType string `json:"worker_type,omitempty" jsonschema:"only type that the worker is started as: CpuLlm, CudaLlm or MetalLlm"`
 	// Devices are the devices that it can serve: a kind (cpu, cuda, metal), or one GPU (cuda:0). Empty means those of
 	// WorkerType, or all.
-	Devices []string `json:"devices,omitempty" jsonschema:"devices that it can serve: cpu, cuda, metal, or one GPU as cuda:0; all by default"`
+	Devices []string `json:"devices,omitzero" jsonschema:"devices that it can serve: cpu, cuda, metal, or one GPU as cuda:0; all by default"`
 	// Binary is the program: a path in the entry's directory, or an absolute one of a server that was installed elsewhere.
 	// Empty means a file with the name of the worker.
 	Binary string `json:"binary,omitempty" jsonschema:"the program: a path in the entry's directory, or an absolute one of a server that is installed elsewhere"`
@@ -37,25 +37,25 @@ type Manifest struct {
 	// Env says what the worker's environment holds besides the hive's allow-list.
 	Env Env `json:"env,omitzero" jsonschema:"what the worker's environment holds besides the hive's allow-list"`
 	// Files are further files that must be there: paths in the entry's directory, or absolute ones.
-	Files []string `json:"files,omitempty" jsonschema:"further files that must be there: paths in the entry's directory, or absolute ones"`
+	Files []string `json:"files,omitzero" jsonschema:"further files that must be there: paths in the entry's directory, or absolute ones"`
 	// Health says how the worker is asked whether it serves.
 	Health Health `json:"health,omitzero" jsonschema:"how the worker is asked whether it serves"`
 	// Stop says how the worker is ended.
 	Stop Stop `json:"stop,omitzero" jsonschema:"how the worker is ended"`
 	// Build is a command that makes the program. It counts below a development root alone: an entry of a catalog is never
 	// built, so there it is read, checked and not used.
-	Build []string `json:"build,omitempty" jsonschema:"command that makes the program; used below a development root and ignored in a catalog"`
+	Build []string `json:"build,omitzero" jsonschema:"command that makes the program; used below a development root and ignored in a catalog"`
 }
 
 // Env says what a worker's environment holds besides the hive's allow-list, from which Strip takes away. It never touches
 // the variables that the hive itself sets (RBEE_…), and hands on none of the hive's secrets (NATS_…).
 type Env struct {
 	// Set sets variables; each value is a template, as an argument is.
-	Set map[string]string `json:"set,omitempty" jsonschema:"variables to set; in the values ${model} and the like stand for the job's"`
+	Set map[string]string `json:"set,omitzero" jsonschema:"variables to set; in the values ${model} and the like stand for the job's"`
 	// Pass names variables of the hive's own environment that are passed on where they are set.
-	Pass []string `json:"pass,omitempty" jsonschema:"names of the hive's own variables that are passed on"`
+	Pass []string `json:"pass,omitzero" jsonschema:"names of the hive's own variables that are passed on"`
 	// Strip names variables that are not passed on, whatever else says so. A name that ends in * means all that begin so.
-	Strip []string `json:"strip,omitempty" jsonschema:"names of variables that are not passed on; a * at the end means all that begin so"`
+	Strip []string `json:"strip,omitzero" jsonschema:"names of variables that are not passed on; a * at the end means all that begin so"`
 }
 
 // Health says how a worker is asked whether it serves.

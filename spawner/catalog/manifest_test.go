@@ -245,6 +245,7 @@ func FuzzDecodeManifest(f *testing.F) {
 	full, err := os.ReadFile(filepath.Join("testdata", "manifests", "full.json"))
 	require.NoError(f, err)
 	f.Add(full)
+	f.Add([]byte(`{"devices":[],"files":[],"build":["make"],"args":[],"env":{"set":{},"pass":[],"strip":[]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		got, err := catalog.DecodeManifest("m", data)
 		if err != nil {
