@@ -58,6 +58,7 @@ func (s *shelf) entries(ctx context.Context, name, version string) ([]messages.C
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = explainer.Close() }()
 	var found []messages.CatalogEntry
 	for skip := 0; ; {
 		page, err := explainer.Catalog(ctx, messages.CatalogRequest{Skip: skip})
