@@ -152,7 +152,7 @@ func (s *search) failure(version string) error {
 		text += "; these versions are: " + strings.Join(s.installed, ", ")
 	}
 	if len(s.tried) > 0 {
-		text += "; install it as one of " + strings.Join(s.tried, ", ")
+		text += "; install it with rbee-hive catalog add, or as one of " + strings.Join(s.tried, ", ")
 	} else {
 		text += "; the hive has no catalog (--catalog-dir) and no development tree (--dev-root)"
 	}
