@@ -57,6 +57,20 @@ func TestWorkerThatDiesWhileItLoads(t *testing.T) {
 	require.Empty(t, h.exited, "the end is told inside the job")
 }
 
+// The job waits for the worker's end itself, not for who writes that down, which can take long where many end together.
+func TestWorkerThatDiesWhileEndsCannotBeWrittenDown(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	release := h.HoldEnds()
+	got := h.spawn(readyJob("j", "serve:die"))
+	release()
+	require.ErrorIs(t, got.err, messages.WorkerExited)
+	require.Equal(t, 9, *got.err.ExitCode)
+	require.Equal(t, messages.ActionExited, got.actions()[len(got.events)-1])
+	h.stop()
+	require.Empty(t, h.exited, "the end is told inside the job")
+}
+
 // A server that is not the worker's answers on its port: it must not count as the worker.
 func TestHealthOfAnotherProcessDoesNotCount(t *testing.T) {
 	t.Parallel()

@@ -80,7 +80,7 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 		s.publish(run.record)
 		fault.Point("spawner-linked")
 	}
-	if !run.answer() {
+	if run.ended() || !run.answer() { // who watches it may be busy writing down the end
 		err = s.exited(run, tell)
 	}
 	if err != nil {
