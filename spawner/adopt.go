@@ -30,7 +30,7 @@ func (s *Spawner) sweepSometimes() {
 
 // sweep removes the records of workers that are gone, except the newest, and the old ones among those.
 func (s *Spawner) sweep() {
-	removed, err := s.run.Sweep(keepRecords, s.cfg.KeepRecords, func(worker string) bool {
+	removed, err := s.run.Sweep(keepRecords, s.cfg.KeepRecords, s.watched.has, func(worker string) bool {
 		prior, err := s.readRecord(worker)
 		return err == nil && prior.Process.Alive()
 	})
@@ -121,7 +121,7 @@ func (s *Spawner) watchAgain(rec record) {
 		s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", worker, "pid", pid, "err", err)
 		return
 	}
-	s.watcher.Watch(p, func(exit process.Exit) {
+	s.observe(p, rec, func(exit process.Exit) {
 		end := s.keepEnd(rec, exit)
 		s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))
 	})

@@ -38,6 +38,7 @@ type Spawner struct {
 	updater *devtree.Updater // of development builds; nil if they are not kept up to date
 	builds  builds
 	records records
+	watched watched
 	looks   sync.Pool // of *machine
 	deletes deletes
 	starts  atomic.Int64

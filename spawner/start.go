@@ -168,7 +168,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	claim.Release()
 	port.Release()
 	fault.Point("spawner-released")
-	s.watcher.Watch(p, func(exit process.Exit) {
+	s.observe(p, rec, func(exit process.Exit) {
 		end := s.keepEnd(rec, exit)
 		if run.end() {
 			s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))

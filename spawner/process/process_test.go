@@ -388,14 +388,15 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 		require.NoError(t, os.Chtimes(filepath.Join(m.run.Path(), "workers", "w"+strconv.Itoa(i)), at, at))
 	}
 	removed := 0
+	watched := func(worker string) bool { return worker == "w1" }
 	require.Eventually(t, func() bool {
-		n, err := m.run.Sweep(2, math.MaxInt64, func(worker string) bool { return worker == "w0" })
+		n, err := m.run.Sweep(2, math.MaxInt64, watched, func(worker string) bool { return worker == "w0" })
 		removed += n
-		return err != nil || removed == 4
+		return err != nil || removed == 3
 	}, 10*time.Second, time.Millisecond)
 	ids, err := m.run.Workers()
 	require.NoError(t, err)
-	require.Equal(t, []string{"living", "w0", "w5"}, ids)
+	require.Equal(t, []string{"living", "w0", "w1", "w5"}, ids)
 }
 
 // What a crash left in the middle of a write goes with the rest, and what does not belong there stays and keeps nothing else.
@@ -417,7 +418,8 @@ func TestSweepGoesOnBehindADirectoryThatStays(t *testing.T) {
 		at := time.Unix(int64(1000+i), 0)
 		require.NoError(t, os.Chtimes(dir, at, at))
 	}
-	removed, err := m.run.Sweep(1, math.MaxInt64, func(string) bool { return false })
+	nobody := func(string) bool { return false }
+	removed, err := m.run.Sweep(1, math.MaxInt64, nobody, nobody)
 	require.ErrorContains(t, err, "w0")
 	require.Equal(t, 2, removed)
 	ids, err := m.run.Workers()

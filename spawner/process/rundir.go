@@ -87,16 +87,19 @@ func (d *RunDir) Workers() ([]string, error) {
 }
 
 // Sweep removes the directories of workers that are gone, except those of the keep that were touched last which were touched
-// within age, and returns how many. Workers whose lock is held, and those that alive says live, stay however old they are. The
-// error joins those of the directories that cannot be removed; the others are. It costs little more than a look at each
-// directory, so that it can be done often.
-func (d *RunDir) Sweep(keep int, age time.Duration, alive func(worker string) bool) (removed int, err error) {
+// within age, and returns how many. Workers that watched says live are passed over without a look. Of the others, those whose
+// lock is held, and those that alive says live, stay however old they are. The error joins those of the directories that cannot
+// be removed; the others are. It costs little more than a look at each directory, so that it can be done often.
+func (d *RunDir) Sweep(keep int, age time.Duration, watched, alive func(worker string) bool) (removed int, err error) {
 	ids, err := d.Workers()
 	if err != nil {
 		return 0, err
 	}
 	touched := make(map[string]time.Time, len(ids))
 	ids = slices.DeleteFunc(ids, func(id string) bool {
+		if watched(id) {
+			return true
+		}
 		at, err := d.Touched(id)
 		touched[id] = at
 		return err != nil // another hive swept it
