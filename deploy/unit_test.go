@@ -130,3 +130,16 @@ func parseUnit(t *testing.T, text string) map[string][]string {
 	}
 	return directives
 }
+
+// The drop-in turns on what the hive knows by that name, and takes away the one wall of the unit that is in its way.
+func TestControlGroupDropIn(t *testing.T) {
+	t.Parallel()
+	dropIn := parseUnit(t, readFile(t, "worker-cgroups.conf"))
+	require.Equal(t, map[string][]string{
+		"Service.Environment":          {"RBEE_WORKER_CGROUPS=true"},
+		"Service.Delegate":             {"yes"},
+		"Service.ProtectControlGroups": {"no"},
+	}, dropIn)
+	require.Contains(t, readFile(t, "hive.env"), "#RBEE_WORKER_CGROUPS=false\n")
+	require.Equal(t, []string{"yes"}, parseUnit(t, readFile(t, "rbee-hive.service"))["Service.ProtectControlGroups"])
+}

@@ -49,6 +49,9 @@ type Config struct {
 	// DeviceUUID returns the UUID of the NVIDIA GPU with an index, for ${device_uuid} in manifests. Its error is told to the
 	// job. Nil means what the driver of this machine tells.
 	DeviceUUID func(ctx context.Context, index int) (string, error)
+	// Groups says that each worker is started in a control group (cgroup v2) of its own, where one can be made: it cannot
+	// leave that, whatever it does. A start takes several times as long.
+	Groups bool
 	// StopGrace is how long a worker that is deleted may take to end by itself; 0 means [process.DefaultGrace].
 	StopGrace time.Duration
 	// KeepLog says how much of a worker's log is kept; the zero policy keeps 3 times 64 MiB.

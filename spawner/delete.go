@@ -76,8 +76,10 @@ func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec rec
 	if job.GraceMS > 0 {
 		grace = job.Grace()
 	}
+	tree := s.treeOf(rec)
+	defer tree.Group.Close()
 	begun := false // a worker that is found to have ended is not said to be deleted
-	ending, err := s.run.End(ctx, s.treeOf(rec), process.EndConfig{Signal: process.Signal(signal), Grace: grace, Tell: func(signal string, processes int) {
+	ending, err := s.run.End(ctx, tree, process.EndConfig{Signal: process.Signal(signal), Grace: grace, Tell: func(signal string, processes int) {
 		if !begun {
 			begun = true
 			tell.start(rec, grace)
@@ -87,6 +89,7 @@ func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec rec
 	if err != nil {
 		return messages.Deleted{}, s.notEnded(rec, err)
 	}
+	s.groups.remove(rec.Result.WorkerID)
 	if ending.PortHeld {
 		s.cfg.Logger.Warn("worker is gone, and its port is taken", "worker", rec.Result.WorkerID, "port", rec.Result.Port,
 			"by", ending.PortHolder.Name, "pid", ending.PortHolder.PID)
@@ -98,11 +101,11 @@ func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec rec
 }
 
 // treeOf names the processes of a worker. The port is what tells it from the worker of another hive on this machine that bears the
-// same id and got a job with the same ids.
+// same id and got a job with the same ids. The caller closes the tree's group.
 func (s *Spawner) treeOf(rec record) process.Tree {
 	worker, port := rec.Result.WorkerID, strconv.Itoa(rec.Result.Port)
 	return process.Tree{
-		Leader: rec.Process.Identity, Worker: worker, Port: rec.Result.Port,
+		Leader: rec.Process.Identity, Worker: worker, Port: rec.Result.Port, Group: s.groups.of(worker),
 		Env: []string{envWorkerID + "=" + worker, envJobID + "=" + rec.Job.JobID, envHiveID + "=" + s.cfg.HiveID, envPort + "=" + port},
 	}
 }

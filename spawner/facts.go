@@ -110,21 +110,23 @@ func (s *Spawner) leftBehind(m *machine, rec record) (members []process.Identity
 	if m.searches++; m.searches > mostSearches {
 		return nil, true
 	}
-	members, err := s.run.Members(s.treeOf(rec)) // a hive that just starts the worker again or sweeps it out holds the lock, too
+	tree := s.treeOf(rec)
+	defer tree.Group.Close()
+	members, err := s.run.Members(tree) // a hive that just starts the worker again or sweeps it out holds the lock, too
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.cfg.Logger.Warn("what a worker left behind cannot be looked for", "worker", rec.Result.WorkerID, "err", err)
 	}
 	return members, err != nil || len(members) > 0
 }
 
-// isOver reports whether nothing is left of a worker whose first process has ended: nobody has its lock. Once it is so, it
+// isOver reports whether nothing is left of a worker whose first process has ended: nobody has its lock or is in its group. Once it is so, it
 // stays so, whoever starts a worker with this id later.
 func (s *Spawner) isOver(rec record) bool {
 	if s.records.isOver(rec.Process.Identity) {
 		return true
 	}
 	held, err := s.run.Held(rec.Result.WorkerID)
-	if err != nil || held {
+	if err != nil || held || s.groups.populated(rec.Result.WorkerID) {
 		return err != nil
 	}
 	s.records.over(rec.Process.Identity)

@@ -39,6 +39,7 @@ type Spawner struct {
 	builds  builds
 	records records
 	watched watched
+	groups  groups    // none, unless they are wanted
 	looks   sync.Pool // of *machine
 	deletes deletes
 	starts  atomic.Int64
@@ -82,6 +83,11 @@ func New(cfg Config) (*Spawner, error) {
 		s.watcher.Close()
 		return nil, err
 	}
+	if cfg.Groups {
+		if s.groups, err = openGroups(cfg.HiveID, run.Path()); err != nil {
+			cfg.Logger.Warn("workers get no control groups of their own", "err", err)
+		}
+	}
 	if cfg.CatalogDir != "" {
 		s.catalog = catalog.Open(cfg.CatalogDir)
 	}
@@ -89,6 +95,7 @@ func New(cfg Config) (*Spawner, error) {
 	s.devices.Refresh(0) // so that it is known by the time that a job asks
 	s.adopt()
 	s.sweep()
+	s.sweepGroups()
 	s.watcher.Go(s.upkeep)
 	s.watcher.Go(s.warmCatalog)
 	return s, nil

@@ -140,16 +140,23 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	if deadline := what.Job.Deadline; !deadline.IsZero() && !time.Now().Before(deadline) {
 		return nil, messages.Errorf(messages.DeadlineExceeded, "the deadline %s passed before the worker could be started", deadline.Format(time.RFC3339Nano))
 	}
+	group, err := s.groupFor(what.Job)
+	if err != nil {
+		return nil, err
+	}
+	defer group.Close()
+	cmd.Group = group
 	what.LogStart = sizeOf(cmd.LogPath)
 	body, err := what.encode()
 	if err == nil {
 		err = claim.Prepare(body)
 	}
 	if err != nil {
+		s.groups.remove(what.Job.WorkerID)
 		return nil, unexpected("prepare the worker", err)
 	}
 	fault.Point("spawner-prepared")
-	p, err := startRetrying(ctx, cmd, claim, port)
+	p, err := s.startCommand(ctx, what.Job, cmd, claim, port)
 	if err != nil {
 		if replaced := changed(found, cmd); replaced != nil {
 			return nil, replaced
@@ -157,6 +164,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 		return nil, spawnFailed(cmd, err)
 	}
 	if err := s.checkStarted(p, found, cmd); err != nil {
+		s.groups.remove(what.Job.WorkerID)
 		return nil, err
 	}
 	rec := record{entry: what}
@@ -178,6 +186,21 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 		s.cfg.Logger.Error("worker runs without a record", "job", rec.Job.JobID, "worker", rec.Job.WorkerID, "pid", p.PID, "err", err)
 	}
 	return run, nil
+}
+
+// startCommand starts the command in its control group, or, where the system refuses that, without one.
+func (s *Spawner) startCommand(ctx context.Context, job messages.Job, cmd process.Command, claim *process.Claim, port *process.Port) (*process.Process, error) {
+	p, err := startRetrying(ctx, cmd, claim, port)
+	if err == nil || cmd.Group == nil {
+		return p, err
+	}
+	s.groups.remove(job.WorkerID)
+	cmd.Group = nil
+	p, without := startRetrying(ctx, cmd, claim, port)
+	if without == nil {
+		s.cfg.Logger.Warn("worker cannot be started in its control group, and runs without", "job", job.JobID, "worker", job.WorkerID, "err", err)
+	}
+	return p, without
 }
 
 // checkStarted kills what was started if it may be something else than what was verified: where the start went by the path,

@@ -33,6 +33,7 @@ func (s *Spawner) upkeep() {
 			s.rotateLogs()
 		case <-sweep.C:
 			s.sweep()
+			s.sweepGroups()
 			s.sweepLogs()
 		}
 	}

@@ -37,5 +37,6 @@ func (s *Spawner) observe(p *process.Process, rec record, ended func(process.Exi
 	s.watcher.Watch(p, func(exit process.Exit) {
 		defer s.watched.add(worker, -1)
 		ended(exit)
+		s.groups.remove(worker)
 	})
 }

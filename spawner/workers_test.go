@@ -74,6 +74,26 @@ func play(model, port string) int {
 			fmt.Println("step", step)
 			time.Sleep(2 * time.Millisecond)
 		}
+	case "escape": // has a descendant that nothing but its control group tells, and stays, or leaves
+		child := exec.Command(os.Args[0], os.Args[1:]...)
+		child.Args[4], child.Stdout = "leave", os.Stdout
+		if err := child.Run(); err != nil {
+			return 1
+		}
+		fmt.Println("alone")
+		if arg == "leaves" {
+			return 0
+		}
+	case "leave":
+		syscall.CloseOnExec(3)
+		syscall.CloseOnExec(4)
+		child := exec.Command(os.Args[0], os.Args[1:]...)
+		child.Args[4], child.Env, child.SysProcAttr = "live", []string{"GORACE=atexit_sleep_ms=0"}, &syscall.SysProcAttr{Setsid: true}
+		if err := child.Start(); err != nil {
+			return 1
+		}
+		fmt.Println("child", child.Process.Pid, "escaped")
+		return 0
 	case "parent": // has a child in its session, which holds nothing
 		child := exec.Command(os.Args[0], os.Args[1:]...)
 		child.Args[4] = "live"

@@ -61,7 +61,7 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 	workers, err := spawner.New(spawner.Config{
 		HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, Rebuild: s.rebuild.config(), RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
 		QueenURL: s.queenURL, Ports: s.ports.PortRange, Watch: s.watch, PassEnv: s.passEnv, Logger: log,
-		StopGrace: s.stopGrace, KeepLog: s.keepLog(), KeepExited: s.retention(),
+		StopGrace: s.stopGrace, Groups: s.groups, KeepLog: s.keepLog(), KeepExited: s.retention(),
 		Exited: func(event messages.Event) {
 			<-connected
 			if narrator != nil {

@@ -41,6 +41,7 @@ type settings struct {
 	ports      portRange
 	watch      time.Duration
 	stopGrace  time.Duration
+	groups     bool
 	logSize    int // MiB kept of each log
 	keepExited int
 	keepFor    time.Duration
@@ -59,7 +60,7 @@ var variables = map[string]string{
 	"queen-url": "RBEE_QUEEN_URL", "catalog-dir": "RBEE_CATALOG_DIR", "dev-root": "RBEE_DEV_ROOT", "run-dir": "RBEE_RUN_DIR",
 	"auto-update": "RBEE_AUTO_UPDATE", "dev-source": "RBEE_DEV_SOURCE", "dev-features": "RBEE_DEV_FEATURES", "build-timeout": "RBEE_BUILD_TIMEOUT",
 	"log-dir": "RBEE_LOG_DIR", "work-dir": "RBEE_WORK_DIR", "port-range": "RBEE_PORT_RANGE", "watch": "RBEE_WATCH",
-	"stop-grace": "RBEE_STOP_GRACE", "log-size": "RBEE_LOG_SIZE", "keep-exited": "RBEE_KEEP_EXITED", "keep-for": "RBEE_KEEP_FOR",
+	"stop-grace": "RBEE_STOP_GRACE", "worker-cgroups": "RBEE_WORKER_CGROUPS", "log-size": "RBEE_LOG_SIZE", "keep-exited": "RBEE_KEEP_EXITED", "keep-for": "RBEE_KEEP_FOR",
 	"pass-env": "RBEE_PASS_ENV", "max-jobs": "RBEE_MAX_JOBS", "max-waiting": "RBEE_MAX_WAITING",
 	"drain-timeout": "RBEE_DRAIN_TIMEOUT", "queue": "RBEE_QUEUE",
 }
@@ -81,6 +82,7 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 		fs.Var(&s.ports, "port-range", "ports of workers whose job names none")
 		fs.DurationVar(&s.watch, "watch", 100*time.Millisecond, "how long a new process is watched before it counts as spawned; 0 is not at all")
 		fs.DurationVar(&s.stopGrace, "stop-grace", process.DefaultGrace, "how long a worker that is deleted may take to end before it is killed")
+		fs.BoolVar(&s.groups, "worker-cgroups", false, "start each worker in a control group (cgroup v2) of its own, which none of its processes can leave")
 		fs.StringVar(&s.runDir, "run-dir", runDir(), "`directory` of locks and records; it belongs on a tmpfs")
 		fs.StringVar(&s.logDir, "log-dir", logDir(), "`directory` of the workers' logs")
 		fs.IntVar(&s.logSize, "log-size", logSegments*logs.DefaultSegmentSize>>20, "how much of each log is kept, in `MiB`; a third of it is freed at once")

@@ -6,12 +6,21 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // ExecutesFiles says that [Start] executes the open file of a command, whatever lies at its path by then.
 const ExecutesFiles = true
+
+// attributes has the process begin in a session of its own, and in its control group.
+func (c *Command) attributes() *syscall.SysProcAttr {
+	if c.Group == nil {
+		return &syscall.SysProcAttr{Setsid: true}
+	}
+	return &syscall.SysProcAttr{Setsid: true, UseCgroupFD: true, CgroupFD: c.Group.dir}
+}
 
 // execFDGap is how far the descriptor of what is executed lies above those that the child gets. Between its fork and its
 // exec, syscall.ForkExec uses the first ones above them for itself.

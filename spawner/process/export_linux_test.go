@@ -5,3 +5,6 @@ var (
 	AskListeners  = func(with func(port int, inode uint64)) error { return askListeners(with) }
 	ReadListeners = func(with func(port int, inode uint64)) { readListeners(with) }
 )
+
+// FD returns the descriptor by which processes are started into the group.
+func (g *Group) FD() int { return g.dir }

@@ -56,9 +56,9 @@ func (g *Groups) Make(name string) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if pids := group.pids(); len(pids) > 0 {
-		_ = group.Close()
-		return nil, fmt.Errorf("control group %s, by process %d: %w", name, pids[0], ErrHeld)
+	if group.Populated() {
+		group.Close()
+		return nil, fmt.Errorf("control group %s, by processes %v: %w", name, group.pids(), ErrHeld)
 	}
 	return group, nil
 }
@@ -76,17 +76,28 @@ func (g *Groups) Open(name string) (*Group, error) {
 	return &Group{path: path, dir: dir}, nil
 }
 
-// FD is the descriptor that a process is started into the group by (syscall.SysProcAttr, UseCgroupFD). It is open until
-// Close.
-func (g *Group) FD() int { return g.dir }
+// Names returns the names of the groups that there are.
+func (g *Groups) Names() []string {
+	paths := subgroups(g.path)
+	for i, path := range paths {
+		paths[i] = filepath.Base(path)
+	}
+	return paths
+}
 
-// Close closes the descriptor; the group stays. It may be called twice.
-func (g *Group) Close() error {
-	if g.dir >= 0 {
+// Close closes the descriptor by which processes are started into the group; the group stays. It may be called twice. A nil group
+// has none.
+func (g *Group) Close() {
+	if g != nil && g.dir >= 0 {
 		closeFD(g.dir)
 		g.dir = -1
 	}
-	return nil
+}
+
+// Populated reports whether processes are in the group, or in one below.
+func (g *Group) Populated() bool {
+	data, err := os.ReadFile(g.path + "/cgroup.events")
+	return err == nil && strings.Contains(string(data), "populated 1")
 }
 
 // Kill sends SIGKILL to all processes in the group at once, so that none can fork away. The error is
@@ -129,24 +140,6 @@ func removeGroup(path string) error {
 		return &fs.PathError{Op: "rmdir", Path: path, Err: err}
 	}
 	return nil
-}
-
-// OOMKills returns how many processes of the group the kernel has ended because memory ran out. The error is
-// errors.ErrUnsupported if it does not count the group's memory.
-func (g *Group) OOMKills() (int, error) {
-	data, err := os.ReadFile(g.path + "/memory.events")
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, fmt.Errorf("memory of control group %s: %w", g.path, errors.ErrUnsupported)
-	}
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(data)) {
-		if count, ok := strings.CutPrefix(line, "oom_kill "); ok {
-			return strconv.Atoi(strings.TrimSpace(count))
-		}
-	}
-	return 0, fmt.Errorf("%s/memory.events has no oom_kill: %w", g.path, errors.ErrUnsupported)
 }
 
 // pids returns the processes in the group and in those below.

@@ -14,8 +14,7 @@ import (
 
 // OOMKilled reports whether the kernel ended the process because memory ran out, by what it has written into its log
 // since the process was started and until it had ended. known is false if that does not tell: this user may not read the
-// log, the log has forgotten that time, or this process sees other pids than the kernel. A SIGKILL alone says nothing: see
-// also [Group.OOMKills].
+// log, the log has forgotten that time, or this process sees other pids than the kernel. A SIGKILL alone says nothing.
 func OOMKilled(id Identity, ended time.Time) (killed, known bool) {
 	if !id.possible() || !initialPIDs() {
 		return false, false

@@ -31,6 +31,8 @@ type Command struct {
 	Dir string
 	// LogPath is the file that stdout and stderr are appended to; it is made where it is missing.
 	LogPath string
+	// Group is the control group that the process begins in; nil means that of this process.
+	Group *Group
 }
 
 // Start starts the command in a session of its own, with an empty stdin, its output in the log file, and the locks of
@@ -67,7 +69,7 @@ func Start(cmd Command, claim *Claim, port *Port) (*Process, error) {
 		Dir:   cmd.Dir,
 		Env:   append(make([]string, 0, len(cmd.Env)), cmd.Env...), // nil would mean this process's own
 		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Sys:   cmd.attributes(),
 	})
 	if err != nil {
 		if stat.Size == 0 {

@@ -52,20 +52,20 @@ func (g *Groups) Make(string) (*Group, error) { return nil, errNoGroups }
 // Open returns errors.ErrUnsupported.
 func (g *Groups) Open(string) (*Group, error) { return nil, errNoGroups }
 
-// FD returns -1.
-func (g *Group) FD() int { return -1 }
+// Names returns nil.
+func (g *Groups) Names() []string { return nil }
+
+// Populated returns false.
+func (g *Group) Populated() bool { return false }
 
 // Close does nothing.
-func (g *Group) Close() error { return nil }
+func (g *Group) Close() {}
 
 // Kill returns errors.ErrUnsupported.
 func (g *Group) Kill() error { return errNoGroups }
 
 // Remove returns errors.ErrUnsupported.
 func (g *Group) Remove(context.Context) error { return errNoGroups }
-
-// OOMKills returns errors.ErrUnsupported.
-func (g *Group) OOMKills() (int, error) { return 0, errNoGroups }
 
 // OOMKilled reports that it is not known.
 func OOMKilled(Identity, time.Time) (killed, known bool) { return false, false }

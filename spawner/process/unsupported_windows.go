@@ -53,6 +53,7 @@ type Command struct {
 	Env     []string
 	Dir     string
 	LogPath string
+	Group   *Group
 }
 
 // ExecutesFiles says that nothing is executed.
