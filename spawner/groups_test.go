@@ -4,12 +4,14 @@ package spawner_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -31,6 +33,15 @@ var grouped atomic.Int32
 func newGroupedHive(t *testing.T) (h *hive, worker string, groups *process.Groups) {
 	t.Helper()
 	var log bytes.Buffer
+	worker = fmt.Sprintf("w-%d-%d", os.Getpid(), grouped.Add(1))
+	t.Cleanup(func() { // behind the end of the workers
+		for _, name := range namesOf(groups, worker) {
+			group, err := groups.Open(name)
+			require.NoError(t, err)
+			require.NoError(t, group.Remove(context.Background()))
+			group.Close()
+		}
+	})
 	h = newHive(t, func(c *spawner.Config) {
 		c.Groups, c.Logger = true, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	})
@@ -40,7 +51,15 @@ func newGroupedHive(t *testing.T) (h *hive, worker string, groups *process.Group
 		require.Contains(t, log.String(), "workers get no control groups of their own")
 		groups = nil
 	}
-	return h, fmt.Sprintf("w-%d-%d", os.Getpid(), grouped.Add(1)), groups
+	return h, worker, groups
+}
+
+// namesOf returns the names of the groups of a worker.
+func namesOf(groups *process.Groups, worker string) []string {
+	if groups == nil {
+		return nil
+	}
+	return slices.DeleteFunc(groups.Names(), func(name string) bool { return !strings.HasSuffix(name, "."+worker) })
 }
 
 // escaped returns the process that a worker says to have let go.
@@ -65,14 +84,7 @@ func groupOf(t *testing.T, pid int) string {
 
 func (h *hive) requireNoGroup(groups *process.Groups, worker string) {
 	h.t.Helper()
-	require.Eventually(h.t, func() bool {
-		for _, name := range groups.Names() {
-			if strings.HasSuffix(name, "."+worker) {
-				return false
-			}
-		}
-		return true
-	}, time.Minute, time.Millisecond)
+	require.Eventually(h.t, func() bool { return len(namesOf(groups, worker)) == 0 }, time.Minute, time.Millisecond)
 }
 
 // Whatever a process of a worker does to its parents, its session, its lock and its environment, a delete takes it along, also
@@ -103,7 +115,9 @@ func TestWhatAGroupedWorkerLeftBehindIsDeleted(t *testing.T) {
 	if groups == nil {
 		return
 	}
-	require.Eventually(t, func() bool { return h.get(worker).Processes == 1 }, time.Minute, time.Millisecond)
+	leader := h.get(worker).PID
+	require.Eventually(t, func() bool { return dead(leader) }, time.Minute, time.Millisecond)
+	require.Equal(t, 1, h.get(worker).Processes)
 	again := h.spawn(called(worker, "second", "live"))
 	require.ErrorIs(t, again.err, messages.WorkerConflict)
 	require.Contains(t, again.err.Message, strconv.Itoa(escaped))
