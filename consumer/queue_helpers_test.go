@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -257,14 +255,4 @@ func restricted(tb testing.TB, conf string) *natsd.Server {
 	require.NoError(tb, err)
 	tb.Cleanup(srv.Shutdown)
 	return srv
-}
-
-// portOf returns the port in a URL.
-func portOf(tb testing.TB, raw string) int {
-	tb.Helper()
-	u, err := url.Parse(raw)
-	require.NoError(tb, err)
-	port, err := strconv.Atoi(u.Port())
-	require.NoError(tb, err)
-	return port
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
 )
@@ -201,12 +202,11 @@ func TestAwaitDoesNotWaitForAJobThatNobodyQueued(t *testing.T) {
 func TestAwaitSurvivesTheServer(t *testing.T) {
 	t.Parallel()
 	ctx := patient(t)
-	dir := filepath.Join(t.TempDir(), "store")
-	srv, err := natsd.Start(natsd.Config{StoreDir: dir})
-	require.NoError(t, err)
+	dir, port := filepath.Join(t.TempDir(), "store"), porttest.One(t)
+	srv := natstest.Start(t, natsd.Config{StoreDir: dir, Port: port})
 	url := srv.URL()
 	client, nc := connect(t, url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	_, err = client.Apply(ctx, queen.StreamsConfig{}, false)
+	_, err := client.Apply(ctx, queen.StreamsConfig{}, false)
 	require.NoError(t, err)
 	_, err = client.Enqueue(ctx, "gpu-1", named("job-1"))
 	require.NoError(t, err)
@@ -218,14 +218,7 @@ func TestAwaitSurvivesTheServer(t *testing.T) {
 	}()
 	srv.Shutdown()
 	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond)
-	var port int
-	_, err = fmt.Sscanf(url, "nats://127.0.0.1:%d", &port)
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		srv, err = natsd.Start(natsd.Config{StoreDir: dir, Port: port})
-		return err == nil
-	}, patience, 10*time.Millisecond)
-	t.Cleanup(func() { srv.Shutdown() })
+	natstest.Start(t, natsd.Config{StoreDir: dir, Port: port})
 	pull(t, url, "gpu-1", jetstream.ConsumerConfig{}).run(ctx)
 	require.NoError(t, <-awaited)
 	require.Equal(t, wholeStory, story.actions)

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner"
 )
@@ -58,7 +58,7 @@ func newHive(t *testing.T, change func(*spawner.Config)) *hive {
 	h := &hive{t: t, exited: make(chan messages.Event, 1000)}
 	h.cfg = spawner.Config{
 		HiveID: "gpu-1", RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "log"),
-		CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(), Watch: 20 * time.Millisecond,
+		CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(t, 49), Watch: 20 * time.Millisecond,
 		Exited: func(e messages.Event) { h.exited <- e },
 	}
 	if change != nil {
@@ -71,12 +71,11 @@ func newHive(t *testing.T, change func(*spawner.Config)) *hive {
 	return h
 }
 
-// portBlocks hands every hive of the tests its own 400 ports, below those that the kernel gives to clients.
-var portBlocks atomic.Int32
-
-func ports() spawner.PortRange {
-	first := 10000 + 400*(int(portBlocks.Add(1)-1)%50)
-	return spawner.PortRange{First: first, Last: first + 399}
+// ports returns as many ports that no other test has.
+func ports(tb testing.TB, n int) spawner.PortRange {
+	tb.Helper()
+	first, last := porttest.Lease(tb, n)
+	return spawner.PortRange{First: first, Last: last}
 }
 
 func (h *hive) open() {

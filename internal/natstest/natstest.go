@@ -5,6 +5,8 @@
 package natstest
 
 import (
+	"errors"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +20,22 @@ func Server(tb testing.TB) *natsd.Server {
 	tb.Helper()
 	// TempDir first: what is registered last is cleaned up first, and the store must outlive the server.
 	srv, err := natsd.Start(natsd.Config{StoreDir: tb.TempDir()})
+	if err != nil {
+		tb.Fatalf("natstest: %v", err)
+	}
+	tb.Cleanup(srv.Shutdown)
+	return srv
+}
+
+// Start starts a server as cfg says and stops it when the test ends. A port that cfg names may be in use for a moment after the server that had
+// it has ended: a program that the test starts has a copy of every descriptor until it is executed.
+func Start(tb testing.TB, cfg natsd.Config) *natsd.Server {
+	tb.Helper()
+	srv, err := natsd.Start(cfg)
+	for late := time.Now().Add(time.Minute); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(late); {
+		time.Sleep(time.Millisecond)
+		srv, err = natsd.Start(cfg)
+	}
 	if err != nil {
 		tb.Fatalf("natstest: %v", err)
 	}

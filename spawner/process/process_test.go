@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -72,11 +73,12 @@ type machine struct {
 func newMachine(t *testing.T) machine {
 	t.Helper()
 	dir := t.TempDir()
+	first, last := porttest.Lease(t, 100)
 	run, err := process.OpenRunDir(filepath.Join(dir, "run"))
 	require.NoError(t, err)
 	watcher := process.NewWatcher()
 	t.Cleanup(watcher.Close)
-	return machine{run: run, ports: run.Ports(process.PortRange{First: 20000, Last: 30000}), watcher: watcher, dir: dir}
+	return machine{run: run, ports: run.Ports(process.PortRange{First: first, Last: last}), watcher: watcher, dir: dir}
 }
 
 func (m machine) command(t *testing.T, as string) process.Command {
