@@ -17,6 +17,7 @@ import (
 
 	"github.com/rbee-keeper/hive/consumer"
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/natstest"
 	"github.com/rbee-keeper/hive/messages"
 )
 
@@ -40,8 +41,7 @@ func newFleet(tb testing.TB, url string, opts ...nats.Option) *fleet {
 func noFleet(tb testing.TB, url string, opts ...nats.Option) *fleet {
 	tb.Helper()
 	nc := dial(tb, url, opts...)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
-	require.NoError(tb, err)
+	js := natstest.JetStream(tb, nc)
 	return &fleet{tb: tb, url: url, nc: nc, js: js}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rbee-keeper/hive/internal/natstest"
 	"github.com/rbee-keeper/hive/messages"
 	fleet "github.com/rbee-keeper/hive/queen"
 )
@@ -50,8 +51,7 @@ func queueOf(t *testing.T, srv *broker, role string) *queued {
 	t.Helper()
 	q := &queued{nc: dial(t, srv, role), id: strings.TrimPrefix(role, "hive-")}
 	var err error
-	q.js, err = jetstream.New(q.nc)
-	require.NoError(t, err)
+	q.js = natstest.JetStream(t, q.nc)
 	for range 2 { // the second time as after a restart
 		q.consumer, err = q.js.CreateOrUpdateConsumer(t.Context(), "RBEE_JOBS", jetstream.ConsumerConfig{
 			Durable: q.id, FilterSubject: "rbee.v1.job." + q.id + ".*.*", AckPolicy: jetstream.AckExplicitPolicy,
@@ -148,8 +148,7 @@ func queueWorksWithThesePermissions(t *testing.T, srv *broker) {
 		_, err = history.Next(ctx)
 		require.NoError(t, err)
 		history.Close()
-		js, err := jetstream.New(nc)
-		require.NoError(t, err)
+		js := natstest.JetStream(t, nc)
 		stream, err := js.Stream(ctx, "RBEE_RESULTS")
 		require.NoError(t, err)
 		_, err = stream.GetLastMsgForSubject(ctx, "rbee.v1.result.*.job-1")

@@ -87,8 +87,7 @@ func TestEnqueueKnowsWhatWasNotSent(t *testing.T) {
 func TestEnqueueWhileNobodyTakesJobs(t *testing.T) {
 	t.Parallel()
 	url, client := queue(t, queen.StreamsConfig{})
-	js, err := jetstream.New(natstest.Dial(t, url))
-	require.NoError(t, err)
+	js := natstest.JetStream(t, natstest.Dial(t, url))
 	stream, err := js.Stream(t.Context(), "RBEE_JOBS")
 	require.NoError(t, err)
 	cfg := stream.CachedInfo().Config

@@ -43,8 +43,7 @@ func pull(tb testing.TB, url, id string, cfg jetstream.ConsumerConfig) *puller {
 	tb.Helper()
 	p := &puller{hive: &hive{tb: tb, nc: natstest.Dial(tb, url), id: id}}
 	var err error
-	p.js, err = jetstream.New(p.nc)
-	require.NoError(tb, err)
+	p.js = natstest.JetStream(tb, p.nc)
 	streams := p.subjects.Streams()
 	cfg.Durable, cfg.FilterSubject, cfg.AckPolicy = streams.Consumer(id), streams.HiveJobs(id), jetstream.AckExplicitPolicy
 	p.consumer, err = p.js.CreateOrUpdateConsumer(tb.Context(), streams.Jobs, cfg)
@@ -334,8 +333,7 @@ func TestJobRemovedByHandIsGone(t *testing.T) {
 
 func remove(t *testing.T, url string, seq uint64) {
 	t.Helper()
-	js, err := jetstream.New(natstest.Dial(t, url))
-	require.NoError(t, err)
+	js := natstest.JetStream(t, natstest.Dial(t, url))
 	stream, err := js.Stream(t.Context(), "RBEE_JOBS")
 	require.NoError(t, err)
 	require.NoError(t, stream.DeleteMsg(t.Context(), seq))

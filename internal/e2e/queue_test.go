@@ -17,8 +17,7 @@ import (
 // come again after a second.
 func streams(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(nc)
-	require.NoError(t, err)
+	js := natstest.JetStream(t, nc)
 	for _, cfg := range []jetstream.StreamConfig{
 		{
 			Name: "RBEE_JOBS", Subjects: []string{"rbee.v1.job.>"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
@@ -30,7 +29,7 @@ func streams(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 		_, err := js.CreateStream(t.Context(), cfg)
 		require.NoError(t, err)
 	}
-	_, err = js.CreateConsumer(t.Context(), "RBEE_JOBS", jetstream.ConsumerConfig{
+	_, err := js.CreateConsumer(t.Context(), "RBEE_JOBS", jetstream.ConsumerConfig{
 		Durable: "gpu-1", FilterSubject: "rbee.v1.job.gpu-1.*.*", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Second, MaxDeliver: 5,
 	})
 	require.NoError(t, err)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rbee-keeper/hive/internal/natsd"
 )
@@ -47,6 +48,16 @@ func Start(tb testing.TB, cfg natsd.Config) *natsd.Server {
 func Connect(tb testing.TB) *nats.Conn {
 	tb.Helper()
 	return Dial(tb, Server(tb).URL())
+}
+
+// JetStream returns what nc can do with streams. However busy the machine is, it waits for an answer.
+func JetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
+	tb.Helper()
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute))
+	if err != nil {
+		tb.Fatalf("natstest: %v", err)
+	}
+	return js
 }
 
 // Dial returns a connection to the server at url, named after the test and closed when it ends. It fails the test at once
