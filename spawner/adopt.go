@@ -121,8 +121,10 @@ func (s *Spawner) watchAgain(rec record) {
 		s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", worker, "pid", pid, "err", err)
 		return
 	}
+	written := s.watched.begin(p.Identity)
 	s.watcher.Watch(p, func(exit process.Exit) {
 		end := s.keepEnd(rec, exit)
+		written()
 		s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))
 	})
 	s.cfg.Logger.Info("worker of an earlier hive still runs", "job", rec.Job.JobID, "worker", worker, "pid", pid, "port", rec.Result.Port)

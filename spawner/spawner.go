@@ -42,6 +42,7 @@ type Spawner struct {
 	deletes deletes
 	starts  atomic.Int64
 	ends    chan struct{} // a place for each end that is being written down
+	watched watched
 
 	quit            chan struct{} // closed by Close
 	closing         sync.Once

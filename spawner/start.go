@@ -168,8 +168,10 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	claim.Release()
 	port.Release()
 	fault.Point("spawner-released")
+	written := s.watched.begin(p.Identity)
 	s.watcher.Watch(p, func(exit process.Exit) {
 		end := s.keepEnd(rec, exit)
+		written()
 		if run.end() {
 			s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))
 		}
