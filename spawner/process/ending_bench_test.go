@@ -105,7 +105,7 @@ func BenchmarkEnd(b *testing.B) {
 		require.Eventually(b, func() bool {
 			info, err := os.Stat(filepath.Join(dir, "log"))
 			return err == nil && info.Size() > p.LogStart+40 // it has said both its lines
-		}, 10*time.Second, time.Millisecond)
+		}, patience, time.Millisecond)
 		exited := make(chan time.Time, 1)
 		pidfd, err := unix.PidfdOpen(p.PID, 0)
 		require.NoError(b, err)

@@ -62,6 +62,9 @@ func play(as string) int {
 	return 0
 }
 
+// patience bounds every wait of a test for something that must happen.
+const patience = time.Minute
+
 // machine is a run directory with ports of its own.
 type machine struct {
 	run     *process.RunDir
@@ -135,7 +138,7 @@ func (m machine) take(t *testing.T, number int) *process.Port {
 func soon(t *testing.T, act func() error) {
 	t.Helper()
 	var err error
-	for patience := time.Now().Add(10 * time.Second); time.Now().Before(patience); time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(patience); time.Now().Before(late); time.Sleep(time.Millisecond) {
 		if err = act(); !errors.Is(err, process.ErrHeld) {
 			break
 		}
@@ -149,7 +152,7 @@ func awaitLine(t *testing.T, path, line string) string {
 	require.Eventually(t, func() bool {
 		data, err := os.ReadFile(path)
 		return err == nil && strings.Contains(string(data), line+"\n")
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(data)
@@ -394,7 +397,7 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 		n, err := m.run.Sweep(2, math.MaxInt64, func(worker string) bool { return worker == "w0" })
 		removed += n
 		return err != nil || removed == 4
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	ids, err := m.run.Workers()
 	require.NoError(t, err)
 	require.Equal(t, []string{"living", "w0", "w5"}, ids)
