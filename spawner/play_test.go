@@ -48,6 +48,9 @@ type hive struct {
 	pids []int
 }
 
+// patience bounds every wait of a test for something that must happen.
+const patience = time.Minute
+
 const cpuWorker = "cpu-llm-worker-rbee"
 
 // newHive returns a hive whose catalog holds the test binary as the workers for cpu and cuda. Its workers are dead when
@@ -91,7 +94,7 @@ func (h *hive) stop() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	for _, pid := range h.pids {
-		require.Eventually(h.t, func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) }, 10*time.Second, time.Millisecond)
+		require.Eventually(h.t, func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) }, patience, time.Millisecond)
 	}
 	require.NoError(h.t, h.Close())
 }
@@ -192,7 +195,7 @@ func awaitLog(t *testing.T, path, text string) string {
 	require.Eventually(t, func() bool {
 		data, _ = os.ReadFile(path)
 		return strings.Contains(string(data), text)
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	return string(data)
 }
 

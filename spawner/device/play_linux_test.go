@@ -86,6 +86,9 @@ func write(dir, name, line string) {
 	}
 }
 
+// patience bounds every wait of a test for something that must happen.
+const patience = time.Minute
+
 // box is a machine with an nvidia-smi of its own, whose files say what it does, or without one.
 type box struct {
 	t   *testing.T
@@ -150,7 +153,7 @@ func (b *box) calls() int { return strings.Count(b.read("calls"), "\n") }
 // await waits until the condition holds.
 func (b *box) await(condition func() bool) {
 	b.t.Helper()
-	require.Eventually(b.t, condition, 20*time.Second, time.Millisecond)
+	require.Eventually(b.t, condition, patience, time.Millisecond)
 }
 
 // alive reports whether a process runs; one that has ended and waits for its parent does not.
