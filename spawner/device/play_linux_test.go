@@ -137,6 +137,9 @@ func (b *box) shows(place, model, uuid string, more ...string) {
 func (b *box) finder() *Finder {
 	b.t.Helper()
 	f := NewFinder(b.cfg)
+	if f.grace = patience; b.read("how") == "leave" { // what it leaves has its output for so long
+		f.grace = deathGrace
+	}
 	b.t.Cleanup(f.Close)
 	return f
 }
