@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -37,7 +38,7 @@ func newConfig(t *testing.T) Config {
 	first, last := porttest.Lease(t, 49)
 	return Config{
 		HiveID: "gpu-1", NATS: natsconn.Config{Server: "nats://127.0.0.1:1"}, CatalogDir: filepath.Join(dir, "catalog"),
-		RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "logs"), WorkDir: dir, Ports: process.PortRange{First: first, Last: last},
+		RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "logs"), WorkDir: dir, Timeout: time.Minute, Ports: process.PortRange{First: first, Last: last},
 	}
 }
 
@@ -113,7 +114,7 @@ func (r Report) one(t *testing.T, area, name string) Check {
 // only runs one probe as an area does, and returns its only line.
 func only(t *testing.T, run func(context.Context) []Check) Check {
 	t.Helper()
-	found := examiner{Config{Timeout: DefaultTimeout}}.run(t.Context(), "area", probe{name: "name", run: run})
+	found := examiner{Config: Config{Timeout: time.Minute}}.run(t.Context(), "area", probe{name: "name", run: run})
 	require.Len(t, found, 1, "%v", found)
 	return found[0]
 }
