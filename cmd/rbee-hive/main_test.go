@@ -125,7 +125,7 @@ func killWorkers(t *testing.T, dir string) {
 		var record struct {
 			Process process.Started `json:"process"`
 		}
-		if run.ReadRecord(id, &record) != nil {
+		if run.ReadRecord(id, &record) != nil && run.ReadStarting(id, &record) != nil {
 			continue // it was never started
 		}
 		_, err := run.End(context.Background(), process.Tree{Leader: record.Process.Identity, Worker: id}, process.EndConfig{Signal: syscall.SIGKILL})
