@@ -133,7 +133,9 @@ func (f *fleet) awaitEmpty() {
 	f.tb.Helper()
 	jobs := f.stream("RBEE_JOBS")
 	require.Eventually(f.tb, func() bool {
-		info, err := jobs.Info(f.tb.Context())
+		ctx, cancel := context.WithTimeout(f.tb.Context(), time.Second)
+		defer cancel()
+		info, err := jobs.Info(ctx)
 		return err == nil && info.State.Msgs == 0
 	}, patience, time.Millisecond)
 }
@@ -152,14 +154,14 @@ func (f *fleet) awaitPending(jobs uint64) {
 	require.Eventually(f.tb, func() bool { return f.consumer().NumPending == jobs }, patience, time.Millisecond)
 }
 
-// administrate makes the hive's consumer as an administrator does who wants to be asked again soon.
+// administrate makes or changes the hive's consumer as an administrator does who wants to be asked again soon.
 func (f *fleet) administrate(change func(*jetstream.ConsumerConfig)) {
 	f.tb.Helper()
 	cfg := jetstream.ConsumerConfig{
 		Durable: "gpu-1", FilterSubject: "rbee.v1.job.gpu-1.*.*", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: 5,
 	}
 	change(&cfg)
-	_, err := f.js.CreateConsumer(f.tb.Context(), "RBEE_JOBS", cfg)
+	_, err := f.js.CreateOrUpdateConsumer(f.tb.Context(), "RBEE_JOBS", cfg)
 	require.NoError(f.tb, err)
 }
 
