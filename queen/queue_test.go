@@ -218,6 +218,7 @@ func TestAwaitSurvivesTheServer(t *testing.T) {
 	srv.Shutdown()
 	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond)
 	natstest.Start(t, natsd.Config{StoreDir: dir, Port: port})
+	natstest.Stream(t, natstest.JetStream(t, nc), "RBEE_JOBS")
 	pull(t, url, "gpu-1", jetstream.ConsumerConfig{}).run(ctx)
 	require.NoError(t, <-awaited)
 	require.Equal(t, wholeStory, story.actions)
@@ -391,7 +392,7 @@ func TestJobsListsEveryStateAcrossPages(t *testing.T) {
 func die(t *testing.T, url string, client *queen.Client, id string) *puller {
 	t.Helper()
 	ctx := patient(t)
-	hive := pull(t, url, "gpu-1", jetstream.ConsumerConfig{MaxDeliver: 2, AckWait: time.Second})
+	hive := pull(t, url, "gpu-1", jetstream.ConsumerConfig{MaxDeliver: 2, AckWait: patience})
 	for range 2 {
 		msg, _ := hive.take(ctx)
 		require.NoError(t, msg.Nak())

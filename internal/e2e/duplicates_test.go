@@ -87,7 +87,7 @@ func TestAJobThatIsPublishedAgainHasOneWorker(t *testing.T) {
 			server.Shutdown()
 			startKept(t, store, port)
 			require.Eventually(t, nc.IsConnected, patience, time.Millisecond)
-			require.Eventually(t, func() bool { _, err := js.Stream(t.Context(), "RBEE_JOBS"); return err == nil }, patience, 5*time.Millisecond)
+			natstest.Stream(t, js, "RBEE_JOBS")
 			copyOf("stored")
 			awaitNoJob(t, js)
 

@@ -5,6 +5,7 @@
 package natstest
 
 import (
+	"context"
 	"errors"
 	"syscall"
 	"testing"
@@ -58,6 +59,22 @@ func JetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
 		tb.Fatalf("natstest: %v", err)
 	}
 	return js
+}
+
+// Stream returns the stream once it can be asked: a server that has just started answers some questions to nobody.
+func Stream(tb testing.TB, js jetstream.JetStream, name string) jetstream.Stream {
+	tb.Helper()
+	for late := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		ctx, cancel := context.WithTimeout(tb.Context(), time.Second)
+		stream, err := js.Stream(ctx, name)
+		cancel()
+		if err == nil {
+			return stream
+		}
+		if time.Now().After(late) {
+			tb.Fatalf("natstest: stream %s: %v", name, err)
+		}
+	}
 }
 
 // Dial returns a connection to the server at url, named after the test and closed when it ends. It fails the test at once
