@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds the wait for what must come.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // clusterFile returns the configuration of one of the three servers.
 func clusterFile(i int) string { return fmt.Sprintf("cluster/nats-%d.conf", i+1) }

@@ -66,7 +66,7 @@ func queueOf(t *testing.T, srv *broker, role string) *queued {
 // run takes a job, tells, answers and acknowledges it, as a hive does.
 func (q *queued) run(t *testing.T) string {
 	t.Helper()
-	msg, err := q.consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+	msg, err := q.consumer.Next(jetstream.FetchMaxWait(time.Minute))
 	require.NoError(t, err)
 	id := msg.Subject()[strings.LastIndexByte(msg.Subject(), '.')+1:]
 	require.NoError(t, msg.InProgress())
@@ -112,7 +112,7 @@ func queueWorksWithThesePermissions(t *testing.T, srv *broker) {
 	require.Equal(t, 4242, result.PID)
 	require.Equal(t, []messages.Action{messages.ActionSpawnComplete}, told)
 
-	msg, err := hive.consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+	msg, err := hive.consumer.Next(jetstream.FetchMaxWait(time.Minute))
 	require.NoError(t, err)
 	require.NoError(t, msg.NakWithDelay(time.Millisecond))
 	require.Equal(t, "job-3", hive.run(t))
@@ -123,13 +123,13 @@ func queueWorksWithThesePermissions(t *testing.T, srv *broker) {
 
 	_, err = client.Enqueue(ctx, "gpu-1", job("job-4"))
 	require.NoError(t, err)
-	msg, err = hive.consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+	msg, err = hive.consumer.Next(jetstream.FetchMaxWait(time.Minute))
 	require.NoError(t, err)
 	require.NoError(t, msg.TermWithReason("no"))
 	require.Eventually(t, func() bool {
 		known, err := client.Job(ctx, "", "job-4")
 		return err == nil && known.State == fleet.JobDead
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	_, err = client.Retry(ctx, "", "job-4")
 	require.NoError(t, err)
 

@@ -143,7 +143,7 @@ func TestInstall(t *testing.T) {
 func TestHeartbeatsReachTheRegistry(t *testing.T) {
 	t.Parallel()
 	stack := start(t, devstack.Config{Dir: t.TempDir()})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	beat := messages.Heartbeat{Worker: messages.WorkerInfo{ID: "worker-1", Port: 9001, Status: messages.StatusReady}, Timestamp: time.Now()}
 	post(t, stack.QueenURL()+messages.HeartbeatPath, beat)

@@ -108,7 +108,7 @@ func TestDaemonWaitsForTheServerAndComesBack(t *testing.T) {
 	serve(t, natsd.Config{Port: port})
 	log.await(t, slog.LevelInfo, "NATS is back")
 	require.NoError(t, nc.Publish("test", []byte("again")))
-	msg, err := sub.NextMsg(10 * time.Second)
+	msg, err := sub.NextMsg(time.Minute)
 	require.NoError(t, err)
 	require.Equal(t, "again", string(msg.Data))
 }
