@@ -46,7 +46,7 @@ func TestAQueuedJobOutlastsTroubleWithTheStreamOfResults(t *testing.T) {
 	t.Parallel()
 	const jobs = 5
 	f := newFleet(t, natstest.Server(t).URL())
-	f.administrate(func(c *jetstream.ConsumerConfig) { c.MaxDeliver, c.AckWait = 2, 5*time.Second })
+	f.administrate(func(c *jetstream.ConsumerConfig) { c.MaxDeliver, c.AckWait = 2, patience })
 	asked, mend := f.troubled()
 	g := newGate()
 	f.keeper(g, consumer.Config{MaxJobs: 1})

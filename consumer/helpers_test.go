@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience bounds every wait of a test for something that must happen.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // spawnFunc plays the Spawner.
 type spawnFunc func(ctx context.Context, job messages.Job, emit func(messages.Event), waiting consumer.Waiting) (messages.Result, error)

@@ -26,8 +26,7 @@ func TestAJobThatComesTooLateIsNotStrandedAtItsLastAttempt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			nc := natstest.Connect(t)
-			js, err := jetstream.New(nc)
-			require.NoError(t, err)
+			js := natstest.JetStream(t, nc)
 			s := messages.Subjects{}.Streams()
 			jobs, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: s.Jobs, Subjects: []string{s.JobSubjects()}, Retention: jetstream.WorkQueuePolicy})
 			require.NoError(t, err)

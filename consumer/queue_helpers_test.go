@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/rbee-keeper/hive/consumer"
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/natstest"
 	"github.com/rbee-keeper/hive/messages"
 )
 
@@ -42,8 +41,7 @@ func newFleet(tb testing.TB, url string, opts ...nats.Option) *fleet {
 func noFleet(tb testing.TB, url string, opts ...nats.Option) *fleet {
 	tb.Helper()
 	nc := dial(tb, url, opts...)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(patience))
-	require.NoError(tb, err)
+	js := natstest.JetStream(tb, nc)
 	return &fleet{tb: tb, url: url, nc: nc, js: js}
 }
 
@@ -135,7 +133,9 @@ func (f *fleet) awaitEmpty() {
 	f.tb.Helper()
 	jobs := f.stream("RBEE_JOBS")
 	require.Eventually(f.tb, func() bool {
-		info, err := jobs.Info(f.tb.Context())
+		ctx, cancel := context.WithTimeout(f.tb.Context(), time.Second)
+		defer cancel()
+		info, err := jobs.Info(ctx)
 		return err == nil && info.State.Msgs == 0
 	}, patience, time.Millisecond)
 }
@@ -154,14 +154,14 @@ func (f *fleet) awaitPending(jobs uint64) {
 	require.Eventually(f.tb, func() bool { return f.consumer().NumPending == jobs }, patience, time.Millisecond)
 }
 
-// administrate makes the hive's consumer as an administrator does who wants to be asked again soon.
+// administrate makes or changes the hive's consumer as an administrator does who wants to be asked again soon.
 func (f *fleet) administrate(change func(*jetstream.ConsumerConfig)) {
 	f.tb.Helper()
 	cfg := jetstream.ConsumerConfig{
 		Durable: "gpu-1", FilterSubject: "rbee.v1.job.gpu-1.*.*", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second, MaxDeliver: 5,
 	}
 	change(&cfg)
-	_, err := f.js.CreateConsumer(f.tb.Context(), "RBEE_JOBS", cfg)
+	_, err := f.js.CreateOrUpdateConsumer(f.tb.Context(), "RBEE_JOBS", cfg)
 	require.NoError(f.tb, err)
 }
 
@@ -257,14 +257,4 @@ func restricted(tb testing.TB, conf string) *natsd.Server {
 	require.NoError(tb, err)
 	tb.Cleanup(srv.Shutdown)
 	return srv
-}
-
-// portOf returns the port in a URL.
-func portOf(tb testing.TB, raw string) int {
-	tb.Helper()
-	u, err := url.Parse(raw)
-	require.NoError(tb, err)
-	port, err := strconv.Atoi(u.Port())
-	require.NoError(tb, err)
-	return port
 }

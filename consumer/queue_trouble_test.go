@@ -12,6 +12,7 @@ import (
 	"github.com/rbee-keeper/hive/consumer"
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 )
 
@@ -173,14 +174,9 @@ func TestAHiveThatMayNotMakeItsConsumerUsesTheAdministrators(t *testing.T) {
 
 func TestTheQueueGoesOnWhenTheServerIsBack(t *testing.T) {
 	t.Parallel()
-	store := t.TempDir()
-	start := func(port int) *natsd.Server {
-		srv, err := natsd.Start(natsd.Config{Port: port, StoreDir: store})
-		require.NoError(t, err)
-		t.Cleanup(srv.Shutdown)
-		return srv
-	}
-	srv := start(0)
+	store, port := t.TempDir(), porttest.One(t)
+	start := func() *natsd.Server { return natstest.Start(t, natsd.Config{Port: port, StoreDir: store}) }
+	srv := start()
 	f := newFleet(t, srv.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond))
 	g := newGate()
 	serve(t, f.url, g, consumer.Config{Queue: consumer.QueueRequired, QueueLook: 10 * time.Millisecond}, nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond))
@@ -188,7 +184,7 @@ func TestTheQueueGoesOnWhenTheServerIsBack(t *testing.T) {
 	job := g.next(t)
 	srv.Shutdown()
 	job.through() // while nobody can be told
-	start(portOf(t, srv.URL()))
+	start()
 	require.Eventually(t, func() bool { return f.nc.IsConnected() }, patience, time.Millisecond)
 	f.success("before")
 	f.queue("after", llamaQueued)

@@ -227,7 +227,7 @@ func TestARequestThatStartedNothingIsTriedAgain(t *testing.T) {
 func TestAJobOfAHiveThatDiedComesAgain(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, natstest.Server(t).URL())
-	f.administrate(func(c *jetstream.ConsumerConfig) { c.AckWait = 400 * time.Millisecond })
+	f.administrate(func(c *jetstream.ConsumerConfig) { c.AckWait = patience })
 	g := newGate()
 	dead := f.keeper(g, consumer.Config{DrainTimeout: -1})
 	deadline := time.Now().Add(patience)
@@ -236,6 +236,7 @@ func TestAJobOfAHiveThatDiedComesAgain(t *testing.T) {
 	dead.nc.Close() // what it says from now on, nobody hears
 	require.Error(t, dead.wait(t))
 
+	f.administrate(func(c *jetstream.ConsumerConfig) { c.AckWait = 400 * time.Millisecond }) // nobody waits that long here
 	f.keeper(spawned, consumer.Config{})
 	f.success("job-1")
 	f.awaitEmpty()

@@ -18,7 +18,7 @@ func (l *line) wants(t *testing.T, n int) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return l.back.Len() == n
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 func mustJoin(t *testing.T, l *line) *place {

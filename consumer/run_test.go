@@ -18,6 +18,7 @@ import (
 	"github.com/rbee-keeper/hive/consumer"
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 )
 
@@ -124,8 +125,7 @@ func (w lineWriter) Write(line []byte) (int, error) {
 func TestHiveWaitsForNATSAtTheStart(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
-	first, err := natsd.Start(natsd.Config{StoreDir: store})
-	require.NoError(t, err)
+	first := restartable(t, store)
 	first.Shutdown()
 
 	lines, ready := make(chan string, 100), make(chan struct{})
@@ -146,8 +146,7 @@ func TestHiveWaitsForNATSAtTheStart(t *testing.T) {
 
 func TestHiveThatWaitsForNATSEnds(t *testing.T) {
 	t.Parallel()
-	first, err := natsd.Start(natsd.Config{})
-	require.NoError(t, err)
+	first := restartable(t, "")
 	first.Shutdown()
 	cases := map[string]struct {
 		end  func(*running)
@@ -174,6 +173,12 @@ func TestHiveThatWaitsForNATSEnds(t *testing.T) {
 	}
 }
 
+// restartable starts a server on a port that nobody takes while it is away.
+func restartable(t *testing.T, store string) *natsd.Server {
+	t.Helper()
+	return natstest.Start(t, natsd.Config{Port: porttest.One(t), StoreDir: store})
+}
+
 // restart starts a server where srv was.
 func restart(t *testing.T, srv *natsd.Server, store string) *natsd.Server {
 	t.Helper()
@@ -181,18 +186,13 @@ func restart(t *testing.T, srv *natsd.Server, store string) *natsd.Server {
 	require.NoError(t, err)
 	port, err := strconv.Atoi(u.Port())
 	require.NoError(t, err)
-	again, err := natsd.Start(natsd.Config{Port: port, StoreDir: store})
-	require.NoError(t, err)
-	t.Cleanup(again.Shutdown)
-	return again
+	return natstest.Start(t, natsd.Config{Port: port, StoreDir: store})
 }
 
 func TestHiveSurvivesAServerRestart(t *testing.T) {
 	t.Parallel()
 	store := t.TempDir()
-	srv, err := natsd.Start(natsd.Config{StoreDir: store})
-	require.NoError(t, err)
-	t.Cleanup(srv.Shutdown)
+	srv := restartable(t, store)
 	g := newGate()
 	back := make(chan struct{}, 10)
 	r := serve(t, srv.URL(), g, consumer.Config{}, append(forEver, nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))...)

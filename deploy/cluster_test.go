@@ -15,61 +15,36 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	fleet "github.com/rbee-keeper/hive/queen"
 )
 
 // patience bounds the wait for what must come.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // clusterFile returns the configuration of one of the three servers.
 func clusterFile(i int) string { return fmt.Sprintf("cluster/nats-%d.conf", i+1) }
 
-// startCluster runs the three configuration files as they are, but on free ports of this machine. Another process may take such a port
-// before a server does; then others are tried.
+// startCluster runs the three configuration files as they are, but on ports of this machine that nobody else takes.
 func startCluster(t *testing.T) (servers []*broker, clusterPorts []int) {
 	t.Helper()
 	const size = 3
-	for try := 0; ; try++ {
-		var err error
-		ports := freePorts(t, 2*size)
-		var routes []string
-		for _, port := range ports[size:] {
-			routes = append(routes, fmt.Sprintf("127.0.0.1:%d", port))
-		}
-		for i := range size {
-			var srv *natsd.Server
-			srv, err = natsd.Start(natsd.Config{
-				ConfigFile: clusterFile(i), StoreDir: t.TempDir(), Port: ports[i], Cluster: &natsd.Cluster{Port: ports[size+i], Routes: routes},
-			})
-			if err != nil {
-				break
-			}
-			servers = append(servers, withPasswords(srv))
-		}
-		if err == nil {
-			for _, srv := range servers {
-				t.Cleanup(srv.Shutdown)
-			}
-			return servers, ports[size:]
-		}
-		for _, srv := range servers {
-			srv.Shutdown()
-		}
-		servers = nil
-		require.Less(t, try, 5, "%v", err)
+	first, _ := porttest.Lease(t, 2*size)
+	var routes []string
+	for i := range size {
+		clusterPorts = append(clusterPorts, first+size+i)
+		routes = append(routes, fmt.Sprintf("127.0.0.1:%d", clusterPorts[i]))
 	}
-}
-
-func freePorts(t *testing.T, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for i := range size {
+		srv, err := natsd.Start(natsd.Config{
+			ConfigFile: clusterFile(i), StoreDir: t.TempDir(), Port: first + i, Cluster: &natsd.Cluster{Port: clusterPorts[i], Routes: routes},
+		})
 		require.NoError(t, err)
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		t.Cleanup(srv.Shutdown)
+		servers = append(servers, withPasswords(srv))
 	}
-	return ports
+	return servers, clusterPorts
 }
 
 // The three files make one cluster, in which the administrator makes the streams, and each of the three serves everybody.

@@ -55,7 +55,7 @@ type patient struct{ *testing.M }
 
 func (p patient) Run() int {
 	code := p.M.Run()
-	for limit := time.Now().Add(10 * time.Second); goleak.Find() != nil && time.Now().Before(limit); {
+	for limit := time.Now().Add(time.Minute); goleak.Find() != nil && time.Now().Before(limit); {
 	}
 	return code
 }

@@ -4,8 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/internal/natstest"
 )
 
 // A hive may answer wherever the answer is wanted. Who pings it, or sends it a request, and names what only the administrator may ask of
@@ -19,9 +20,8 @@ func nobodyHasAHiveAskJetStream(t *testing.T, srv *broker) {
 	queueOf(t, srv, hive1)
 	serve(t, srv, hive1)
 	boss := dial(t, srv, queen)
-	js, err := jetstream.New(boss)
-	require.NoError(t, err)
-	_, err = js.Publish(t.Context(), "rbee.v1.job.gpu-1.worker_spawn.job-1", []byte("{}"))
+	js := natstest.JetStream(t, boss)
+	_, err := js.Publish(t.Context(), "rbee.v1.job.gpu-1.worker_spawn.job-1", []byte("{}"))
 	require.NoError(t, err)
 	for _, order := range []string{
 		"STREAM.PURGE.RBEE_JOBS", "STREAM.DELETE.RBEE_JOBS", "STREAM.MSG.DELETE.RBEE_JOBS", "CONSUMER.DELETE.RBEE_JOBS.gpu-1",

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rbee-keeper/hive/internal/natstest"
 	"github.com/rbee-keeper/hive/messages"
 	fleet "github.com/rbee-keeper/hive/queen"
 )
@@ -50,8 +51,7 @@ func queueOf(t *testing.T, srv *broker, role string) *queued {
 	t.Helper()
 	q := &queued{nc: dial(t, srv, role), id: strings.TrimPrefix(role, "hive-")}
 	var err error
-	q.js, err = jetstream.New(q.nc)
-	require.NoError(t, err)
+	q.js = natstest.JetStream(t, q.nc)
 	for range 2 { // the second time as after a restart
 		q.consumer, err = q.js.CreateOrUpdateConsumer(t.Context(), "RBEE_JOBS", jetstream.ConsumerConfig{
 			Durable: q.id, FilterSubject: "rbee.v1.job." + q.id + ".*.*", AckPolicy: jetstream.AckExplicitPolicy,
@@ -66,7 +66,7 @@ func queueOf(t *testing.T, srv *broker, role string) *queued {
 // run takes a job, tells, answers and acknowledges it, as a hive does.
 func (q *queued) run(t *testing.T) string {
 	t.Helper()
-	msg, err := q.consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+	msg, err := q.consumer.Next(jetstream.FetchMaxWait(time.Minute))
 	require.NoError(t, err)
 	id := msg.Subject()[strings.LastIndexByte(msg.Subject(), '.')+1:]
 	require.NoError(t, msg.InProgress())
@@ -112,7 +112,7 @@ func queueWorksWithThesePermissions(t *testing.T, srv *broker) {
 	require.Equal(t, 4242, result.PID)
 	require.Equal(t, []messages.Action{messages.ActionSpawnComplete}, told)
 
-	msg, err := hive.consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+	msg, err := hive.consumer.Next(jetstream.FetchMaxWait(time.Minute))
 	require.NoError(t, err)
 	require.NoError(t, msg.NakWithDelay(time.Millisecond))
 	require.Equal(t, "job-3", hive.run(t))
@@ -123,13 +123,13 @@ func queueWorksWithThesePermissions(t *testing.T, srv *broker) {
 
 	_, err = client.Enqueue(ctx, "gpu-1", job("job-4"))
 	require.NoError(t, err)
-	msg, err = hive.consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+	msg, err = hive.consumer.Next(jetstream.FetchMaxWait(time.Minute))
 	require.NoError(t, err)
 	require.NoError(t, msg.TermWithReason("no"))
 	require.Eventually(t, func() bool {
 		known, err := client.Job(ctx, "", "job-4")
 		return err == nil && known.State == fleet.JobDead
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	_, err = client.Retry(ctx, "", "job-4")
 	require.NoError(t, err)
 
@@ -148,8 +148,7 @@ func queueWorksWithThesePermissions(t *testing.T, srv *broker) {
 		_, err = history.Next(ctx)
 		require.NoError(t, err)
 		history.Close()
-		js, err := jetstream.New(nc)
-		require.NoError(t, err)
+		js := natstest.JetStream(t, nc)
 		stream, err := js.Stream(ctx, "RBEE_RESULTS")
 		require.NoError(t, err)
 		_, err = stream.GetLastMsgForSubject(ctx, "rbee.v1.result.*.job-1")

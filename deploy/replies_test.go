@@ -132,7 +132,7 @@ func answers(t *testing.T, nc *nats.Conn, subject string, n int) []string {
 	require.False(t, refusal(t, nc), "asking on %s", subject)
 	var hives []string
 	for range n {
-		msg, err := sub.NextMsg(10 * time.Second)
+		msg, err := sub.NextMsg(time.Minute)
 		require.NoError(t, err, "an answer on %s", subject)
 		var answer struct {
 			Metadata map[string]string `json:"metadata"`

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
 	"github.com/rbee-keeper/hive/internal/netfault"
 	"github.com/rbee-keeper/hive/messages"
@@ -87,8 +88,7 @@ func TestEnqueueKnowsWhatWasNotSent(t *testing.T) {
 func TestEnqueueWhileNobodyTakesJobs(t *testing.T) {
 	t.Parallel()
 	url, client := queue(t, queen.StreamsConfig{})
-	js, err := jetstream.New(natstest.Dial(t, url))
-	require.NoError(t, err)
+	js := natstest.JetStream(t, natstest.Dial(t, url))
 	stream, err := js.Stream(t.Context(), "RBEE_JOBS")
 	require.NoError(t, err)
 	cfg := stream.CachedInfo().Config
@@ -98,6 +98,38 @@ func TestEnqueueWhileNobodyTakesJobs(t *testing.T) {
 	_, err = client.Enqueue(patient(t), "gpu-1", named("job-1"))
 	require.ErrorIs(t, err, jetstream.ErrNoStreamResponse)
 	require.ErrorContains(t, err, "nothing was queued: try again")
+}
+
+// A cluster that chooses who leads it says so to whoever asks. That is no reason to give up a job.
+func TestAwaitWhileAClusterHasNoLeader(t *testing.T) {
+	t.Parallel()
+	url := natstest.Start(t, natsd.Config{}).URL()
+	asked := make(chan struct{}, 100)
+	cluster := natstest.Dial(t, url)
+	_, err := cluster.Subscribe("$JS.API.>", func(req *nats.Msg) {
+		_ = req.Respond([]byte(`{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}`))
+		asked <- struct{}{}
+	})
+	require.NoError(t, err)
+	require.NoError(t, cluster.Flush())
+	client, _ := connect(t, url)
+	ctx, giveUp := context.WithCancel(patient(t))
+	defer giveUp()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := client.Await(ctx, "gpu-1", "job-1", nil)
+		ended <- err
+	}()
+	for range 2 { // it asks again
+		select {
+		case <-asked:
+		case err := <-ended:
+			require.FailNow(t, "it was given up", err)
+		}
+	}
+	giveUp()
+	var pending *queen.PendingError
+	require.ErrorAs(t, <-ended, &pending)
 }
 
 // Whoever waits for a result behind a network that swallows everything is not held up longer than she said, and gets it afterwards.

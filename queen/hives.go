@@ -16,11 +16,11 @@ import (
 
 const (
 	// longest is how long hives are listened for at most.
-	longest = 300 * time.Millisecond
+	longest = time.Second
 	// quiet ends the listening once nobody new was heard for so long.
 	quiet = 100 * time.Millisecond
 	// knownWait bounds the search for the hives that exist when the one that was asked does not.
-	knownWait = 250 * time.Millisecond
+	knownWait = time.Second
 )
 
 // Hive is one process of a hive, as it describes itself.
@@ -40,7 +40,7 @@ type Hive struct {
 }
 
 // Hives asks which hives there are and returns those that answer under the client's prefix, sorted by id: nil if none
-// does. It listens until nobody new was heard for 100 ms, 300 ms at most, or until ctx ends, which is an error. So an empty
+// does. It listens until nobody new was heard for 100 ms, a second at most, or until ctx ends, which is an error. So an empty
 // fleet is known at once and a full one after about 100 ms; a hive that takes longer to answer is not seen.
 func (c *Client) Hives(ctx context.Context) ([]Hive, error) {
 	hives, err := c.discover(ctx)
@@ -72,7 +72,7 @@ func (c *Client) discover(ctx context.Context) ([]Hive, error) {
 	}
 	hives, heard := c.collect(ctx, answers, asked)
 	if !heard {
-		return nil, c.silence(subject, before)
+		return nil, c.silence(ctx, subject, before)
 	}
 	slices.SortFunc(hives, func(a, b Hive) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.ServiceID, b.ServiceID))
@@ -123,8 +123,13 @@ func (c *Client) hive(data []byte) (Hive, bool) {
 	}, true
 }
 
-// silence explains why not even the server answered, or returns nil if it cannot.
-func (c *Client) silence(subject string, before error) error {
+// silence explains why not even the server answered, or returns nil if it cannot. A refusal comes before the answer to a flush.
+func (c *Client) silence(ctx context.Context, subject string, before error) error {
+	if c.nc.IsConnected() {
+		ctx, cancel := context.WithTimeout(ctx, subscribeWait)
+		defer cancel()
+		_ = c.nc.FlushWithContext(ctx)
+	}
 	if err := c.refused(subject, before); err != nil {
 		return err
 	}

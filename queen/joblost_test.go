@@ -88,8 +88,7 @@ func TestJobsThatTheServerDropsHaveExpired(t *testing.T) {
 	t.Parallel()
 	ctx := patient(t)
 	url, client := queue(t, queen.StreamsConfig{})
-	js, err := jetstream.New(natstest.Dial(t, url))
-	require.NoError(t, err)
+	js := natstest.JetStream(t, natstest.Dial(t, url))
 	jobs, err := js.Stream(ctx, "RBEE_JOBS")
 	require.NoError(t, err)
 

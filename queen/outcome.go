@@ -224,8 +224,18 @@ func (w *outcome) look(ctx context.Context) finding {
 	return finding{err: &EndedError{Job: job}}
 }
 
+// Codes of a cluster that has lost a server and chooses who leads it, or one of its streams and consumers.
+const (
+	clusterUnavailable jetstream.ErrorCode = 10008
+	streamOffline      jetstream.ErrorCode = 10118
+	consumerOffline    jetstream.ErrorCode = 10119
+)
+
 // passing reports whether an error may be over soon: the server or a part of it is away.
 func passing(err error) bool {
+	if api, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return api.ErrorCode == clusterUnavailable || api.ErrorCode == streamOffline || api.ErrorCode == consumerOffline
+	}
 	return errors.Is(err, nats.ErrTimeout) || errors.Is(err, nats.ErrNoResponders) || errors.Is(err, nats.ErrDisconnected) ||
 		errors.Is(err, nats.ErrReconnectBufExceeded) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
 )
@@ -42,8 +43,7 @@ func pull(tb testing.TB, url, id string, cfg jetstream.ConsumerConfig) *puller {
 	tb.Helper()
 	p := &puller{hive: &hive{tb: tb, nc: natstest.Dial(tb, url), id: id}}
 	var err error
-	p.js, err = jetstream.New(p.nc)
-	require.NoError(tb, err)
+	p.js = natstest.JetStream(tb, p.nc)
 	streams := p.subjects.Streams()
 	cfg.Durable, cfg.FilterSubject, cfg.AckPolicy = streams.Consumer(id), streams.HiveJobs(id), jetstream.AckExplicitPolicy
 	p.consumer, err = p.js.CreateOrUpdateConsumer(tb.Context(), streams.Jobs, cfg)
@@ -201,12 +201,11 @@ func TestAwaitDoesNotWaitForAJobThatNobodyQueued(t *testing.T) {
 func TestAwaitSurvivesTheServer(t *testing.T) {
 	t.Parallel()
 	ctx := patient(t)
-	dir := filepath.Join(t.TempDir(), "store")
-	srv, err := natsd.Start(natsd.Config{StoreDir: dir})
-	require.NoError(t, err)
+	dir, port := filepath.Join(t.TempDir(), "store"), porttest.One(t)
+	srv := natstest.Start(t, natsd.Config{StoreDir: dir, Port: port})
 	url := srv.URL()
 	client, nc := connect(t, url, nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	_, err = client.Apply(ctx, queen.StreamsConfig{}, false)
+	_, err := client.Apply(ctx, queen.StreamsConfig{}, false)
 	require.NoError(t, err)
 	_, err = client.Enqueue(ctx, "gpu-1", named("job-1"))
 	require.NoError(t, err)
@@ -218,14 +217,8 @@ func TestAwaitSurvivesTheServer(t *testing.T) {
 	}()
 	srv.Shutdown()
 	require.Eventually(t, func() bool { return !nc.IsConnected() }, patience, time.Millisecond)
-	var port int
-	_, err = fmt.Sscanf(url, "nats://127.0.0.1:%d", &port)
-	require.NoError(t, err)
-	require.Eventually(t, func() bool {
-		srv, err = natsd.Start(natsd.Config{StoreDir: dir, Port: port})
-		return err == nil
-	}, patience, 10*time.Millisecond)
-	t.Cleanup(func() { srv.Shutdown() })
+	natstest.Start(t, natsd.Config{StoreDir: dir, Port: port})
+	natstest.Stream(t, natstest.JetStream(t, nc), "RBEE_JOBS")
 	pull(t, url, "gpu-1", jetstream.ConsumerConfig{}).run(ctx)
 	require.NoError(t, <-awaited)
 	require.Equal(t, wholeStory, story.actions)
@@ -341,8 +334,7 @@ func TestJobRemovedByHandIsGone(t *testing.T) {
 
 func remove(t *testing.T, url string, seq uint64) {
 	t.Helper()
-	js, err := jetstream.New(natstest.Dial(t, url))
-	require.NoError(t, err)
+	js := natstest.JetStream(t, natstest.Dial(t, url))
 	stream, err := js.Stream(t.Context(), "RBEE_JOBS")
 	require.NoError(t, err)
 	require.NoError(t, stream.DeleteMsg(t.Context(), seq))
@@ -400,7 +392,7 @@ func TestJobsListsEveryStateAcrossPages(t *testing.T) {
 func die(t *testing.T, url string, client *queen.Client, id string) *puller {
 	t.Helper()
 	ctx := patient(t)
-	hive := pull(t, url, "gpu-1", jetstream.ConsumerConfig{MaxDeliver: 2, AckWait: time.Second})
+	hive := pull(t, url, "gpu-1", jetstream.ConsumerConfig{MaxDeliver: 2, AckWait: patience})
 	for range 2 {
 		msg, _ := hive.take(ctx)
 		require.NoError(t, msg.Nak())

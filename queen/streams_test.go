@@ -32,8 +32,7 @@ func TestApplyMakesTheStreamsAndThenDoesNothing(t *testing.T) {
 		require.False(t, change.Changes(), "%s: %v", change.Stream, change.Fields)
 	}
 
-	js, err := jetstream.New(nc)
-	require.NoError(t, err)
+	js := natstest.JetStream(t, nc)
 	want := map[string]jetstream.StreamConfig{}
 	for _, cfg := range queen.Streams(messages.Subjects{}, queen.StreamsConfig{}) {
 		want[cfg.Name] = cfg
@@ -55,8 +54,7 @@ func TestMoreThanAThousandHivesHaveAPlaceInTheQueue(t *testing.T) {
 	client, nc := connect(t, natstest.Server(t).URL())
 	_, err := client.Apply(patient(t), queen.StreamsConfig{}, false)
 	require.NoError(t, err)
-	js, err := jetstream.New(nc)
-	require.NoError(t, err)
+	js := natstest.JetStream(t, nc)
 	for i := range 1001 {
 		hive := fmt.Sprintf("gpu-%d", i)
 		_, err := js.CreateConsumer(patient(t), "RBEE_JOBS", jetstream.ConsumerConfig{
@@ -102,11 +100,10 @@ func TestApplyNarrowsOnlyByForce(t *testing.T) {
 func TestApplyLeavesAloneWhatItCannotOrNeedNotChange(t *testing.T) {
 	t.Parallel()
 	client, nc := connect(t, natstest.Server(t).URL())
-	js, err := jetstream.New(nc)
-	require.NoError(t, err)
+	js := natstest.JetStream(t, nc)
 	cfg := queen.Streams(messages.Subjects{}, queen.StreamsConfig{})[2]
 	cfg.PersistMode, cfg.MaxBytes, cfg.Compression = jetstream.DefaultPersistMode, 1<<20, jetstream.S2Compression
-	_, err = js.CreateStream(patient(t), cfg)
+	_, err := js.CreateStream(patient(t), cfg)
 	require.NoError(t, err)
 
 	plan, err := client.Apply(patient(t), queen.StreamsConfig{}, false)

@@ -121,8 +121,7 @@ func (s *Spawner) watchAgain(rec record) {
 		s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", worker, "pid", pid, "err", err)
 		return
 	}
-	s.observe(p, rec, func(exit process.Exit) {
-		end := s.keepEnd(rec, exit)
+	s.observe(p, rec, func(exit process.Exit, end end) {
 		s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))
 	})
 	s.cfg.Logger.Info("worker of an earlier hive still runs", "job", rec.Job.JobID, "worker", worker, "pid", pid, "port", rec.Result.Port)

@@ -66,7 +66,7 @@ func (h *hive) awaitState(worker string, state messages.State) messages.Worker {
 	require.Eventually(h.t, func() bool {
 		w = h.get(worker)
 		return w.State == state
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	return w
 }
 
@@ -105,7 +105,7 @@ func awaitListening(t *testing.T, port int) {
 			_ = conn.Close()
 		}
 		return err == nil
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 // settled waits until the worker's record may be remembered: until its file system can tell every change from now on.
@@ -116,7 +116,7 @@ func (h *hive) settled(worker string) {
 	require.Eventually(h.t, func() bool {
 		stamp, err := run.Stamp(worker)
 		return err == nil && stamp.Settled()
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
 
 // forge writes the record of a worker that has ended, as a hive leaves it, and returns its text.

@@ -65,7 +65,7 @@ func TestAStartThatBreaksOffLeavesNothing(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, left, "%s at %s", how, step)
 			// What a child that is forked in this moment has a copy of, this process has not.
-			require.Eventually(t, func() bool { return len(h.held()) == 0 }, 10*time.Second, time.Millisecond, "%s at %s: %q", how, step, h.held())
+			require.Eventually(t, func() bool { return len(h.held()) == 0 }, patience, time.Millisecond, "%s at %s: %q", how, step, h.held())
 		}
 	}
 	j := job("job-1", "live")

@@ -23,7 +23,7 @@ func TestWorkerThatEndedBehindACutShortStart(t *testing.T) {
 	for name, restart := range map[string]bool{"the hive restarts": true, "another process of the hive goes on": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHive(t, func(cfg *spawner.Config) { cfg.Watch = 10 * time.Second }) // it ends with the worker
+			h := newHive(t, func(cfg *spawner.Config) { cfg.Watch = time.Minute }) // it ends with the worker
 			first := h.spawn(job("j", "exit"))
 			require.ErrorIs(t, first.err, messages.WorkerExited)
 			dir := filepath.Join(h.cfg.RunDir, "workers", job("j", "exit").WorkerID)
@@ -52,7 +52,7 @@ func TestWorkerThatEndedBehindACutShortStart(t *testing.T) {
 // What was in the log before the start proves nothing.
 func TestLogOfAnEarlierStartProvesNothing(t *testing.T) {
 	t.Parallel()
-	h := newHive(t, func(cfg *spawner.Config) { cfg.Watch = 10 * time.Second }) // it ends with the worker
+	h := newHive(t, func(cfg *spawner.Config) { cfg.Watch = time.Minute }) // it ends with the worker
 	j := job("j", "exit")
 	require.NoError(t, os.WriteFile(filepath.Join(h.cfg.LogDir, j.WorkerID+".j.log"), []byte("long ago\n"), 0o600))
 	first := h.spawn(j)

@@ -81,6 +81,27 @@ func TestDeleteOfAWorkerThatObeys(t *testing.T) {
 	require.Empty(t, h.list(false), "it is not started again")
 }
 
+// The answer waits for the exit code, however long that takes to be written down where many workers end together.
+func TestDeleteWhileEndsCannotBeWrittenDown(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	w := h.run("w", "code:3", "obedient")
+	release := h.HoldEnds()
+	deleted := make(chan ended, 1)
+	go func() { deleted <- h.del(t.Context(), deleteJob("d", "w"), nil) }()
+	require.Eventually(t, func() bool { return syscall.Kill(w.PID, 0) != nil }, patience, time.Millisecond)
+	select {
+	case <-deleted:
+		require.FailNow(t, "the answer does not know how it ended")
+	case <-time.After(300 * time.Millisecond):
+	}
+	release()
+	got := <-deleted
+	require.Nil(t, got.err)
+	require.Equal(t, 3, *got.answer.ExitCode)
+	require.Equal(t, 3, *h.get("w").ExitCode)
+}
+
 func TestDeleteOfAWorkerThatDoesNotObey(t *testing.T) {
 	t.Parallel()
 	h := newHive(t, nil)
@@ -251,7 +272,7 @@ func TestDeleteInTheMiddleOfAStart(t *testing.T) {
 		require.Eventually(t, func() bool {
 			got = h.del(t.Context(), deleteJob("d", worker), nil)
 			return got.err == nil || got.err.Code != messages.WorkerNotFound
-		}, 10*time.Second, 50*time.Microsecond)
+		}, patience, 50*time.Microsecond)
 		require.Nil(t, got.err)
 		<-started
 		require.Equal(t, messages.StateExited, h.get(worker).State)

@@ -252,12 +252,19 @@ func (s *Spawner) readEnd(rec record) (end, error) {
 	return e, nil
 }
 
-// awaitEnd returns how the ended worker of the record ended, once the hive has seen that and written it down, which takes a
-// moment; nothing if it has not by then.
+// awaitEnd returns how the ended worker of the record ended, once that is written down. If this hive watches the worker, it waits for who
+// does so; another process of the hive is given a moment. It returns nothing if that is over.
 func (s *Spawner) awaitEnd(ctx context.Context, rec record) end {
-	const patience = 100 * time.Millisecond
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	const patience, moment = 10 * time.Second, 100 * time.Millisecond
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	select {
+	case <-s.watched.written(rec.Process.Identity):
+	case <-limited.Done():
+	case <-s.quit:
+	}
+	ctx, stop := context.WithTimeout(ctx, moment)
+	defer stop()
 	for {
 		e, err := s.readEnd(rec)
 		if err == nil || pause(ctx, time.Millisecond) != nil {

@@ -27,7 +27,7 @@ func TestFactsOfALivingWorker(t *testing.T) {
 	require.Eventually(t, func() bool {
 		w = h.get("w")
 		return w.CPUMS > 0 && w.RSSBytes > 0
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	require.GreaterOrEqual(t, w.UptimeMS, int64(10), "it had a tick of processor time")
 	require.Less(t, w.UptimeMS, int64(60_000))
 	require.Greater(t, w.RSSBytes, int64(1<<20))
@@ -89,7 +89,7 @@ func TestEndThatNoHiveSaw(t *testing.T) {
 	w := h.run("w", "live", "playing")
 	require.NoError(t, h.Close())
 	require.NoError(t, syscall.Kill(w.PID, syscall.SIGKILL))
-	require.Eventually(t, func() bool { return zombie(w.PID) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return zombie(w.PID) }, patience, time.Millisecond)
 	for range 2 {
 		h.open()
 		got := h.awaitState("w", messages.StateExited) // its last threads may still be ending
@@ -145,7 +145,7 @@ func TestRecordsAreSweptByAge(t *testing.T) {
 	unseen := h.run("unseen", "live", "playing")
 	require.NoError(t, h.Close())
 	require.NoError(t, syscall.Kill(unseen.PID, syscall.SIGKILL))
-	require.Eventually(t, func() bool { return zombie(unseen.PID) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return zombie(unseen.PID) }, patience, time.Millisecond)
 	long := time.Now().Add(-2 * time.Hour)
 	for _, worker := range []string{"lives", "closed", "orphaned", "old", "unseen"} {
 		require.NoError(t, os.Chtimes(h.dir(worker), long, long))

@@ -39,7 +39,7 @@ func crowd(b *testing.B, workers, others int) *spawner.Spawner {
 		b.Cleanup(func() { _ = os.RemoveAll(shm) })
 	}
 	s, err := spawner.New(spawner.Config{
-		HiveID: "gpu-1", RunDir: filepath.Join(run, "run"), LogDir: filepath.Join(dir, "log"), CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(),
+		HiveID: "gpu-1", RunDir: filepath.Join(run, "run"), LogDir: filepath.Join(dir, "log"), CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(b, 400),
 	})
 	require.NoError(b, err)
 	var pids []int

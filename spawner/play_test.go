@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner"
 )
@@ -48,6 +48,9 @@ type hive struct {
 	pids []int
 }
 
+// patience bounds every wait of a test for something that must happen.
+const patience = time.Minute
+
 const cpuWorker = "cpu-llm-worker-rbee"
 
 // newHive returns a hive whose catalog holds the test binary as the workers for cpu and cuda. Its workers are dead when
@@ -58,7 +61,7 @@ func newHive(t *testing.T, change func(*spawner.Config)) *hive {
 	h := &hive{t: t, exited: make(chan messages.Event, 1000)}
 	h.cfg = spawner.Config{
 		HiveID: "gpu-1", RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "log"),
-		CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(), Watch: 20 * time.Millisecond,
+		CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(t, 49), Watch: 20 * time.Millisecond,
 		Exited: func(e messages.Event) { h.exited <- e },
 	}
 	if change != nil {
@@ -71,12 +74,11 @@ func newHive(t *testing.T, change func(*spawner.Config)) *hive {
 	return h
 }
 
-// portBlocks hands every hive of the tests its own 400 ports, below those that the kernel gives to clients.
-var portBlocks atomic.Int32
-
-func ports() spawner.PortRange {
-	first := 10000 + 400*(int(portBlocks.Add(1)-1)%50)
-	return spawner.PortRange{First: first, Last: first + 399}
+// ports returns as many ports that no other test has.
+func ports(tb testing.TB, n int) spawner.PortRange {
+	tb.Helper()
+	first, last := porttest.Lease(tb, n)
+	return spawner.PortRange{First: first, Last: last}
 }
 
 func (h *hive) open() {
@@ -92,7 +94,7 @@ func (h *hive) stop() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	for _, pid := range h.pids {
-		require.Eventually(h.t, func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) }, 10*time.Second, time.Millisecond)
+		require.Eventually(h.t, func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) }, patience, time.Millisecond)
 	}
 	require.NoError(h.t, h.Close())
 }
@@ -193,7 +195,7 @@ func awaitLog(t *testing.T, path, text string) string {
 	require.Eventually(t, func() bool {
 		data, _ = os.ReadFile(path)
 		return strings.Contains(string(data), text)
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	return string(data)
 }
 

@@ -36,7 +36,7 @@ func TestReadyWorker(t *testing.T) {
 
 func TestWorkerThatIsNeverReady(t *testing.T) {
 	t.Parallel()
-	h := newHive(t, nil)
+	h := newHive(t, func(c *spawner.Config) { c.SayLoading = time.Hour }) // it does not stand still before
 	j := readyJob("j", "serve:never")
 	j.ReadyTimeoutMS = 50
 	got := h.spawn(j)
@@ -103,11 +103,14 @@ func TestSlowWorkerIsToldToGoOn(t *testing.T) {
 	t.Parallel()
 	h := newHive(t, func(c *spawner.Config) { c.SayLoading = 20 * time.Millisecond })
 	w := h.run("w", "steps", "step 1")
-	got := h.loading("w", "steps", 400)
-	require.ErrorIs(t, got.err, messages.NotReady)
-	require.Contains(t, got.err.Message, "not ready within 400ms")
+	var got told
+	require.Eventually(t, func() bool { // on a machine that stands still, it is seen to go on neither often nor at last
+		got = h.loading("w", "steps", 400)
+		require.ErrorIs(t, got.err, messages.NotReady)
+		require.Contains(t, got.err.Message, "not ready within 400ms")
+		return len(got.events) > 2 && strings.Contains(got.err.Message, "it goes on loading")
+	}, patience, time.Millisecond)
 	require.Contains(t, got.err.Message, "connection refused", "what the worker said last, not that time is up")
-	require.Contains(t, got.err.Message, "it goes on loading")
 	require.NotEmpty(t, got.err.LogTail)
 	require.NotEmpty(t, got.err.Command)
 	require.Equal(t, w.LogPath, got.err.LogPath)
@@ -138,14 +141,16 @@ func TestWorkerThatStandsStill(t *testing.T) {
 		got := h.loading("w", "live", 200)
 		require.ErrorIs(t, got.err, messages.NotReady)
 		return strings.Contains(got.err.Message, "it has neither computed nor written anything for more than 20ms")
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 func TestLoadingIsToldSeldomUnlessAsked(t *testing.T) {
 	t.Parallel()
 	h := newHive(t, nil)
 	h.run("w", "steps", "step 1")
+	began := time.Now()
 	got := h.loading("w", "steps", 200)
 	require.ErrorIs(t, got.err, messages.NotReady)
-	require.Equal(t, []messages.Action{messages.ActionSpawnReplayed}, got.actions(), "every 5 seconds")
+	require.Equal(t, messages.ActionSpawnReplayed, got.actions()[0])
+	require.LessOrEqual(t, len(got.actions())-1, int(time.Since(began)/(5*time.Second)), "every 5 seconds")
 }

@@ -38,7 +38,7 @@ func TestScribblesInTheRunDirectoryHoldUpNobody(t *testing.T) {
 		select {
 		case e := <-h.exited:
 			require.Equal(t, got.result.WorkerID, e.WorkerID)
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("nobody is told of the end")
 		}
 		w, err := h.Get(t.Context(), messages.GetRequest{WorkerID: got.result.WorkerID})

@@ -35,7 +35,7 @@ func BenchmarkSpawnAgain(b *testing.B) {
 			require.NoError(b, os.Rename(program, filepath.Join(from, cpuWorker)))
 			require.NoError(b, os.WriteFile(filepath.Join(from, catalog.ManifestName), []byte(`{"args":["100"]}`), 0o644))
 			cfg := spawner.Config{
-				HiveID: "gpu-1", RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "log"), CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(),
+				HiveID: "gpu-1", RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "log"), CatalogDir: filepath.Join(dir, "catalog"), Ports: ports(b, 400),
 			}
 			_, err = catalog.Open(cfg.CatalogDir).Add(b.Context(), catalog.Addition{From: from, Name: cpuWorker, Version: "1.0.0"})
 			require.NoError(b, err)

@@ -391,7 +391,7 @@ func TestDrainingHiveStartsNothing(t *testing.T) {
 }
 
 func TestTwoHundredAtOnce(t *testing.T) {
-	h := newHive(t, nil)
+	h := newHive(t, func(c *spawner.Config) { c.Ports = ports(t, 200) })
 	files := countFiles(t)
 	var group sync.WaitGroup
 	answers := make([]told, 200)

@@ -176,8 +176,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 	claim.Release()
 	port.Release()
 	fault.Point("spawner-released")
-	s.observe(p, rec, func(exit process.Exit) {
-		end := s.keepEnd(rec, exit)
+	s.observe(p, rec, func(exit process.Exit, end end) {
 		if run.end() {
 			s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))
 		}

@@ -41,7 +41,7 @@ func startAdapter(t *testing.T, env, flags, play []string) *adapted {
 	return a
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // living reports whether the process is there and has not ended.
 func living(pid int) bool {

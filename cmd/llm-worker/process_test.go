@@ -131,7 +131,7 @@ func (q *queenServer) until(t *testing.T, status string) (beat heartbeat, before
 		case beat = <-q.beats:
 		case <-t.Context().Done():
 			require.Fail(t, "no heartbeat says "+status)
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			require.Fail(t, "no heartbeat says "+status)
 		}
 		if beat.Worker.Status == status {

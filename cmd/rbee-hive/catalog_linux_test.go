@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner"
 )
@@ -19,11 +21,13 @@ func TestRemoveRefusesWhatRuns(t *testing.T) {
 	m := newMachine(t)
 	m.install(t, "cpu-llm-worker-rbee", "exec sleep 100\n")
 	catalogDir, run := filepath.Join(m.dir, "catalog"), filepath.Join(m.dir, "run")
-	workers, err := spawner.New(spawner.Config{HiveID: "test", RunDir: run, LogDir: filepath.Join(m.dir, "logs"), CatalogDir: catalogDir})
+	first, last := porttest.Lease(t, 10)
+	workers, err := spawner.New(spawner.Config{HiveID: "test", RunDir: run, LogDir: filepath.Join(m.dir, "logs"), CatalogDir: catalogDir, Ports: spawner.PortRange{First: first, Last: last}})
 	require.NoError(t, err)
 	job := messages.Job{Operation: messages.WorkerSpawn, JobID: "j", WorkerID: "w1", Model: "m", Device: "cpu"}
-	_, err = workers.Spawn(t.Context(), job, func(messages.Event) {}, func() func(context.Context) error { return nil })
+	result, err := workers.Spawn(t.Context(), job, func(messages.Event) {}, func() func(context.Context) error { return nil })
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = syscall.Kill(result.PID, syscall.SIGKILL) })
 	require.NoError(t, workers.Close())
 
 	remove := func(args ...string) (code int, text string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/internal/proctest"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -90,7 +90,7 @@ type machine struct {
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	dir := t.TempDir()
-	first, last := leasePorts(t)
+	first, last := porttest.Lease(t, 40)
 	m := &machine{dir: dir, env: []string{
 		"RBEE_HIVE_ID=test", "RBEE_RUN_DIR=" + filepath.Join(dir, "run"), "RBEE_LOG_DIR=" + filepath.Join(dir, "logs"),
 		"RBEE_CATALOG_DIR=" + filepath.Join(dir, "catalog"), "RBEE_WORK_DIR=" + dir, fmt.Sprintf("RBEE_PORT_RANGE=%d-%d", first, last),
@@ -114,21 +114,6 @@ func (m *machine) serve(t *testing.T, env ...string) *proctest.Proc {
 	return proctest.Start(t, append(m.env, env...), "rbee-hive", "serve")
 }
 
-// leasePorts returns ports for one hive that no other test of this machine is given: what is leased is the port before
-// them, until the test ends.
-func leasePorts(t *testing.T) (first, last int) {
-	t.Helper()
-	for lease := 20_000; lease < 32_000; lease += 50 {
-		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(lease))
-		if err == nil {
-			t.Cleanup(func() { listener.Close() })
-			return lease + 1, lease + 49
-		}
-	}
-	t.Fatal("every range of ports is leased")
-	return 0, 0
-}
-
 // killWorkers kills every worker that a hive with this run directory started, and returns when they have gone.
 func killWorkers(t *testing.T, dir string) {
 	t.Helper()
@@ -140,7 +125,7 @@ func killWorkers(t *testing.T, dir string) {
 		var record struct {
 			Process process.Started `json:"process"`
 		}
-		if run.ReadRecord(id, &record) != nil {
+		if run.ReadRecord(id, &record) != nil && run.ReadStarting(id, &record) != nil {
 			continue // it was never started
 		}
 		_, err := run.End(context.Background(), process.Tree{Leader: record.Process.Identity, Worker: id}, process.EndConfig{Signal: syscall.SIGKILL})

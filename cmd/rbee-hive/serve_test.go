@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/internal/proctest"
 	"github.com/rbee-keeper/hive/messages"
 )
@@ -92,23 +92,15 @@ func TestServeAfterAKill(t *testing.T) {
 
 func TestServeWaitsForNATS(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	require.NoError(t, listener.Close())
-
+	port := porttest.One(t)
 	hive := newMachine(t).serve(t, fmt.Sprintf("NATS_URL=nats://hive:secret@127.0.0.1:%d", port))
 	hive.Await(`WRN NATS is away, waiting for it server=nats://127\.0\.0\.1:\d+ .*retry_in=`)
-	server, err := natsd.Start(natsd.Config{Port: port})
-	require.NoError(t, err)
-	t.Cleanup(server.Shutdown)
+	server := natstest.Start(t, natsd.Config{Port: port})
 	hive.Await(`ready: `)
 
 	server.Shutdown()
 	hive.Await(`WRN NATS is away, waiting for it err=`)
-	server, err = natsd.Start(natsd.Config{Port: port})
-	require.NoError(t, err)
-	t.Cleanup(server.Shutdown)
+	natstest.Start(t, natsd.Config{Port: port})
 	hive.Await(`INF NATS is back`)
 	hive.Signal(os.Interrupt)
 	code, said := hive.Exit()

@@ -26,7 +26,7 @@ func hivesListCommand(name string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   name,
 		Short: "List the hives that answer",
-		Long: `It asks which hives there are and lists those that answer within 300 ms, with the devices that their machines had when they
+		Long: `It asks which hives there are and lists those that answer within a second, with the devices that their machines had when they
 started; 'rbee hives status' asks one hive for what is there now. If none answers, the exit code is 4.`,
 		Example: `  rbee hives
   rbee hives -o json | jq -r '.hives[].hive_id'

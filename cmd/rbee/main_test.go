@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/devstack"
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -57,8 +57,13 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("LLM_WORKER", llmWorker)
 			env.Setenv("GOOS", runtime.GOOS)
-			env.Setenv("NATS_URL", "nats://127.0.0.1:"+deafPort())
-			env.Setenv("RBEE_QUEEN_URL", "http://127.0.0.1:"+deafPort())
+			deaf, deafer, release, err := porttest.LeaseUntil(2)
+			if err != nil {
+				return err
+			}
+			env.Defer(release)
+			env.Setenv("NATS_URL", fmt.Sprintf("nats://127.0.0.1:%d", deaf))
+			env.Setenv("RBEE_QUEEN_URL", fmt.Sprintf("http://127.0.0.1:%d", deafer))
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // Else the race detector lets each command wait for a second.
 			return nil
 		},
@@ -72,7 +77,8 @@ func TestScripts(t *testing.T) {
 func runFleet(ts *testscript.TestScript, _ bool, _ []string) {
 	dir := ts.MkAbs("fleet")
 	ts.Check(devstack.Install(dir, llmWorker, workerVersion))
-	first, last, release := leasePorts()
+	first, last, release, err := porttest.LeaseUntil(40)
+	ts.Check(err)
 	ts.Defer(release)
 	stack, err := devstack.Start(context.Background(), devstack.Config{Dir: dir, Version: "v9.9.9", Ports: devstack.Ports(first, last)})
 	ts.Check(err)
@@ -113,28 +119,6 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// leasePorts returns ports for one hive that no other test of this machine is given: what is leased is the port before
-// them, until release.
-func leasePorts() (first, last int, release func()) {
-	for lease := 20_000; lease < 32_000; lease += 50 {
-		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(lease))
-		if err == nil {
-			return lease + 1, lease + 49, func() { listener.Close() }
-		}
-	}
-	panic("every range of ports is leased")
-}
-
-// deafPort returns a port on which nobody listens.
-func deafPort() string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer listener.Close()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-}
-
 // killWorkers kills every worker that a hive with this run directory started, and returns when they have gone.
 func killWorkers(fail func(string, ...any), dir string) {
 	run, err := process.OpenRunDir(dir)
@@ -149,7 +133,7 @@ func killWorkers(fail func(string, ...any), dir string) {
 		var record struct {
 			Process process.Started `json:"process"`
 		}
-		if run.ReadRecord(id, &record) != nil {
+		if run.ReadRecord(id, &record) != nil && run.ReadStarting(id, &record) != nil {
 			continue // it was never started
 		}
 		_, err := run.End(context.Background(), process.Tree{Leader: record.Process.Identity, Worker: id}, process.EndConfig{Signal: syscall.SIGKILL})

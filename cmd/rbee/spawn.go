@@ -22,7 +22,7 @@ const (
 	spawnTimeout = 30 * time.Second
 	readyTimeout = 10 * time.Minute
 	// answerTime is how long the hive may take to say that the time is over, which tells more than silence.
-	answerTime = 2 * time.Second
+	answerTime = 10 * time.Second
 )
 
 // spawnFlags is what `rbee spawn` is told.

@@ -50,6 +50,7 @@ func Rooms() map[string][]string {
 		"internal/netfault":   {"std"},
 		"internal/show":       {"std", "messages", "internal/cli"},
 		"internal/proctest":   {"std", testify},
+		"internal/porttest":   {"std"},
 		"internal/archtest":   {"std"},
 		"internal/backend":    {"std"},
 		"internal/fakeserver": {"std"},

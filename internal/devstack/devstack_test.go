@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rbee-keeper/hive/internal/devstack"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
 )
@@ -65,17 +66,14 @@ func TestStartBringsUpEverything(t *testing.T) {
 
 func TestStopFreesThePortsAndTheDirectory(t *testing.T) {
 	t.Parallel()
-	cfg := devstack.Config{Dir: t.TempDir()}
+	natsPort, queenPort := porttest.Lease(t, 2)
+	cfg := devstack.Config{Dir: t.TempDir(), NATSPort: natsPort, QueenPort: queenPort}
 	first := start(t, cfg)
 	require.NoError(t, first.Stop())
 	require.NoError(t, first.Stop(), "a second time does nothing")
-
-	_, port, err := net.SplitHostPort(first.QueenURL()[len("http://"):])
-	require.NoError(t, err)
-	cfg.QueenPort, err = strconv.Atoi(port)
-	require.NoError(t, err)
 	second := start(t, cfg)
 	require.Equal(t, first.QueenURL(), second.QueenURL())
+	require.Equal(t, first.NATSURL(), second.NATSURL())
 }
 
 func TestStartRefuses(t *testing.T) {
@@ -145,7 +143,7 @@ func TestInstall(t *testing.T) {
 func TestHeartbeatsReachTheRegistry(t *testing.T) {
 	t.Parallel()
 	stack := start(t, devstack.Config{Dir: t.TempDir()})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	beat := messages.Heartbeat{Worker: messages.WorkerInfo{ID: "worker-1", Port: 9001, Status: messages.StatusReady}, Timestamp: time.Now()}
 	post(t, stack.QueenURL()+messages.HeartbeatPath, beat)

@@ -19,7 +19,7 @@ func TestBuilds(t *testing.T) {
 	cfg.Build = &devtree.Options{Root: root, Environ: []string{"PATH=" + bin + ":/bin:/usr/bin", "HOME=" + bin}}
 	requireBuild := func(want ...line) {
 		t.Helper()
-		found := examiner{cfg}.builds(t.Context())
+		found := examiner{Config: cfg}.builds(t.Context())
 		require.Len(t, found, len(want), "%v", found)
 		for i, check := range found {
 			require.Equal(t, want[i].status, check.Status, "%v", check)

@@ -14,7 +14,7 @@ func TestCatalog(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t)
 	entries := func() []Check {
-		return examiner{cfg}.run(t.Context(), "catalog", probe{name: "entries", run: lines(examiner{cfg}.entries())})
+		return examiner{Config: cfg}.run(t.Context(), "catalog", probe{name: "entries", run: lines(examiner{Config: cfg}.entries())})
 	}
 
 	found := entries()
@@ -64,7 +64,7 @@ func TestManyBrokenEntriesAreCounted(t *testing.T) {
 	for i := range mostBroken + 5 {
 		cfg.install(t, fmt.Sprintf("worker-%02d", i), 0o600)
 	}
-	found := examiner{cfg}.entries()
+	found := examiner{Config: cfg}.entries()
 	require.Len(t, found, mostBroken+2)
 	require.Equal(t, "and 5 more", found[mostBroken+1].Message)
 }
@@ -90,7 +90,7 @@ func TestAPinOfWhatIsNotThere(t *testing.T) {
 	cfg := newConfig(t)
 	cfg.install(t, "w", 0o755)
 	require.NoError(t, os.WriteFile(filepath.Join(cfg.CatalogDir, "pins.json"), []byte(`{"w":"9.0.0"}`), 0o644))
-	found := examiner{cfg}.entries()
+	found := examiner{Config: cfg}.entries()
 	require.Len(t, found, 2)
 	require.Equal(t, []any{"pin", Failure}, []any{found[1].Name, found[1].Status})
 	require.Contains(t, found[1].Message, "w is pinned to 9.0.0, which is not installed: its jobs fail")

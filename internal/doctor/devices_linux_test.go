@@ -61,7 +61,7 @@ func requireLines(t *testing.T, want []line, cfg Config, driver, worker bool) {
 	if worker {
 		cfg.install(t, "cuda-llm-worker-rbee", 0o755)
 	}
-	found := examiner{cfg}.devices(t.Context())
+	found := examiner{Config: cfg}.devices(t.Context())
 	require.Equal(t, "cpu", found[0].Name)
 	require.Contains(t, found[0].Message, " cores, linux/")
 	found = found[1:]
@@ -76,11 +76,11 @@ func requireLines(t *testing.T, want []line, cfg Config, driver, worker bool) {
 func TestAWorkerOfTheDevelopmentTreeCounts(t *testing.T) {
 	t.Parallel()
 	cfg := newConfig(t)
-	require.False(t, examiner{cfg}.hasCUDAWorker())
+	require.False(t, examiner{Config: cfg}.hasCUDAWorker())
 	cfg.DevRoot = t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(cfg.DevRoot, "Cargo.toml"), []byte("[workspace]\n"), 0o600))
 	require.NoError(t, os.MkdirAll(filepath.Join(cfg.DevRoot, "target", "debug"), 0o755))
-	require.False(t, examiner{cfg}.hasCUDAWorker())
+	require.False(t, examiner{Config: cfg}.hasCUDAWorker())
 	require.NoError(t, os.WriteFile(filepath.Join(cfg.DevRoot, "target", "debug", "cuda-llm-worker-rbee"), []byte("#!/bin/sh\n"), 0o755))
-	require.True(t, examiner{cfg}.hasCUDAWorker())
+	require.True(t, examiner{Config: cfg}.hasCUDAWorker())
 }

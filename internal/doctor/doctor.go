@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -89,7 +90,7 @@ func Examine(ctx context.Context, cfg Config) Report {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
 	}
-	e := examiner{cfg}
+	e := examiner{Config: cfg}
 	areas := []func(context.Context) []Check{e.nats, e.catalog, e.directories, e.limits, e.devices, e.ports, e.system}
 	found := make([][]Check, len(areas))
 	var group sync.WaitGroup
@@ -117,7 +118,10 @@ func newReport(hive string, checks []Check) Report {
 }
 
 // examiner makes the checks of one [Examine].
-type examiner struct{ Config }
+type examiner struct {
+	Config
+	grace time.Duration // how long a check may take to say itself that its time is over; 0 means a second
+}
 
 // probe is one check. What it finds is one line or several; a line without a name gets the probe's.
 type probe struct {
@@ -141,8 +145,8 @@ func (e examiner) run(ctx context.Context, area string, probes ...probe) []Check
 	return all
 }
 
-// grace is how long a check may take to say itself that its time is over.
-const grace = 250 * time.Millisecond
+// grace is how long a check may take to say itself that its time is over, unless an examiner gives it longer.
+const grace = time.Second
 
 // bounded makes one probe. One that heeds no context, because the system does not (a file system that has gone), is left
 // behind.
@@ -166,7 +170,7 @@ func (e examiner) bounded(ctx context.Context, p probe) []Check {
 	select {
 	case found := <-done:
 		return found
-	case <-time.After(grace):
+	case <-time.After(cmp.Or(e.grace, grace)):
 		if p.late != nil {
 			return p.late
 		}

@@ -39,7 +39,7 @@ func TestExamineWithoutAServer(t *testing.T) {
 
 func TestACheckThatBreaksIsAFailure(t *testing.T) {
 	t.Parallel()
-	e := examiner{Config{Timeout: time.Minute}}
+	e := examiner{Config: Config{Timeout: time.Minute}}
 	found := e.run(t.Context(), "area",
 		probe{name: "broken", run: func(context.Context) []Check { panic(errors.New("no such thing")) }},
 		probe{name: "sound", run: func(context.Context) []Check { return ok("here") }},
@@ -53,11 +53,12 @@ func TestACheckThatBreaksIsAFailure(t *testing.T) {
 func TestACheckThatDoesNotEndIsLeftBehind(t *testing.T) {
 	t.Parallel()
 	release, ended := make(chan struct{}), make(chan struct{})
-	e := examiner{Config{Timeout: 10 * time.Millisecond}}
-	found := e.run(t.Context(), "area",
-		probe{name: "stuck", run: func(context.Context) []Check { defer close(ended); <-release; return nil }},
-		probe{name: "heeds_its_time", run: func(ctx context.Context) []Check { <-ctx.Done(); return warn("wait", "cut short") }},
-	)
+	cfg := Config{Timeout: 10 * time.Millisecond}
+	stuck := examiner{Config: cfg, grace: 10 * time.Millisecond}.run(t.Context(), "area",
+		probe{name: "stuck", run: func(context.Context) []Check { defer close(ended); <-release; return nil }})
+	heeds := examiner{Config: cfg, grace: time.Minute}.run(t.Context(), "area",
+		probe{name: "heeds_its_time", run: func(ctx context.Context) []Check { <-ctx.Done(); return warn("wait", "cut short") }})
+	found := append(stuck, heeds...)
 	close(release)
 	<-ended
 	require.Len(t, found, 2)

@@ -2,20 +2,20 @@ package doctor
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -35,25 +35,11 @@ func TestMain(m *testing.M) {
 func newConfig(t *testing.T) Config {
 	t.Helper()
 	dir := t.TempDir()
+	first, last := porttest.Lease(t, 49)
 	return Config{
 		HiveID: "gpu-1", NATS: natsconn.Config{Server: "nats://127.0.0.1:1"}, CatalogDir: filepath.Join(dir, "catalog"),
-		RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "logs"), WorkDir: dir, Ports: leasePorts(t),
+		RunDir: filepath.Join(dir, "run"), LogDir: filepath.Join(dir, "logs"), WorkDir: dir, Timeout: time.Minute, Ports: process.PortRange{First: first, Last: last},
 	}
-}
-
-// leasePorts returns ports that no other test of this machine is given: what is leased is the port before them, until the
-// test ends.
-func leasePorts(t *testing.T) process.PortRange {
-	t.Helper()
-	for lease := 20_000; lease < 32_000; lease += 50 {
-		listener, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(lease))
-		if err == nil {
-			t.Cleanup(func() { listener.Close() })
-			return process.PortRange{First: lease + 1, Last: lease + 49}
-		}
-	}
-	t.Fatal("every range of ports is leased")
-	return process.PortRange{}
 }
 
 // serveConfig starts a server from the text of a configuration.
@@ -128,7 +114,7 @@ func (r Report) one(t *testing.T, area, name string) Check {
 // only runs one probe as an area does, and returns its only line.
 func only(t *testing.T, run func(context.Context) []Check) Check {
 	t.Helper()
-	found := examiner{Config{Timeout: DefaultTimeout}}.run(t.Context(), "area", probe{name: "name", run: run})
+	found := examiner{Config: Config{Timeout: time.Minute}}.run(t.Context(), "area", probe{name: "name", run: run})
 	require.Len(t, found, 1, "%v", found)
 	return found[0]
 }

@@ -57,7 +57,7 @@ func TestEphemeralPorts(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "ip_local_reserved_ports"), []byte(test.reserved), 0o600))
 			ports, err := process.ParsePortRange(test.ports)
 			require.NoError(t, err)
-			check := only(t, lines(examiner{Config{Ports: ports}}.ephemeral(dir)))
+			check := only(t, lines(examiner{Config: Config{Ports: ports}}.ephemeral(dir)))
 			require.Equal(t, test.status, check.Status)
 			require.Contains(t, check.Message, test.message)
 		})

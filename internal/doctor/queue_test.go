@@ -94,8 +94,7 @@ func TestQueueWithoutJetStream(t *testing.T) {
 // spyOnQueue makes the stream of jobs with a job for gpu-1 in it, and its consumer, as somebody who may do anything.
 func spyOnQueue(t *testing.T, server *natsd.Server, stream, consumer bool) (jetstream.JetStream, jetstream.Stream) {
 	t.Helper()
-	js, err := jetstream.New(natstest.Dial(t, server.URL(), nats.UserInfo("spy", "spy")))
-	require.NoError(t, err)
+	js := natstest.JetStream(t, natstest.Dial(t, server.URL(), nats.UserInfo("spy", "spy")))
 	if !stream {
 		return js, nil
 	}

@@ -17,7 +17,7 @@ import (
 
 const (
 	// longest is how long the processes of a hive are listened for at most.
-	longest = 500 * time.Millisecond
+	longest = time.Second
 	// quiet ends the listening once nobody new was heard for so long.
 	quiet = 100 * time.Millisecond
 )

@@ -145,13 +145,37 @@ func (l *load) requireTruth(t *testing.T, h *hive) {
 		if wrong = contradictions(before, all); len(wrong) == 0 && len(before) == len(l.living()) {
 			break
 		}
-		require.True(t, time.Now().Before(late), "%s\n%s", strings.Join(wrong, "\n"), h.Said())
+		require.True(t, time.Now().Before(late), "%s\n%s\n%s", strings.Join(wrong, "\n"), l.dossier(wrong), h.Said())
 	}
 	l.known = nil
 	for worker := range l.living() {
 		l.known = append(l.known, worker)
 	}
 	l.most = max(l.most, len(l.known))
+}
+
+// dossier returns what the run directory and the kernel say of the workers with which the lines begin, for who reads of a failure.
+func (l *load) dossier(wrong []string) string {
+	var all strings.Builder
+	show := func(pattern string) {
+		files, _ := filepath.Glob(pattern)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			target, _ := os.Readlink(file)
+			fmt.Fprintf(&all, "%s: %s%q %v\n", file, target, text, err)
+		}
+	}
+	for _, line := range wrong {
+		worker, _, _ := strings.Cut(line, " ")
+		show(l.m.path("run", "workers", worker, "*"))
+		show(l.m.path("logs", worker+".*"))
+		for pid := range l.living()[worker] {
+			for _, file := range []string{"stat", "cmdline", "environ", "fdinfo/*"} {
+				show(fmt.Sprintf("/proc/%d/%s", pid, file))
+			}
+		}
+	}
+	return all.String()
 }
 
 // contradictions says where a hive's list and the processes of its machine differ.

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/rbee-keeper/hive/internal/natstest"
 	"github.com/rbee-keeper/hive/queen"
 )
 
@@ -29,9 +30,7 @@ func TestALoadWhileOneServerOfThreeIsKilled(t *testing.T) {
 	c := startCluster(t, conf)
 	nc := sturdy(t, c.url())
 	client := queen.New(nc, queen.Config{})
-	var err error
-	c.js, err = jetstream.New(nc)
-	require.NoError(t, err)
+	c.js = natstest.JetStream(t, nc)
 	replicated(t, client)
 	impatient(t, c.js)
 	m := newMachine(t, c.url(), "gpu-1", 200)

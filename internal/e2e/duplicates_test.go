@@ -13,6 +13,7 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
 )
@@ -57,7 +58,7 @@ func TestAJobThatIsPublishedAgainHasOneWorker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, took := t.TempDir(), 0
-			port, _ := leasePorts(t, 1)
+			port := porttest.One(t)
 			server := startKept(t, store, port)
 			nc := sturdy(t, server.URL())
 			js := streams(t, nc)
@@ -86,7 +87,7 @@ func TestAJobThatIsPublishedAgainHasOneWorker(t *testing.T) {
 			server.Shutdown()
 			startKept(t, store, port)
 			require.Eventually(t, nc.IsConnected, patience, time.Millisecond)
-			require.Eventually(t, func() bool { _, err := js.Stream(t.Context(), "RBEE_JOBS"); return err == nil }, patience, 5*time.Millisecond)
+			natstest.Stream(t, js, "RBEE_JOBS")
 			copyOf("stored")
 			awaitNoJob(t, js)
 

@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/internal/porttest"
 )
 
 const cpuWorker = "cpu-llm-worker-rbee"
@@ -37,7 +38,7 @@ type machine struct {
 func newMachine(t *testing.T, server, id string, ports int) *machine {
 	t.Helper()
 	m := &machine{t: t, id: id, server: server}
-	m.first, m.gatedPort = leasePorts(t, ports+1)
+	m.first, m.gatedPort = porttest.Lease(t, ports+1)
 	m.last = m.gatedPort - 1
 	dir, err := filepath.EvalSymlinks(t.TempDir()) // as /proc/PID/cwd shows it
 	require.NoError(t, err)
@@ -161,36 +162,4 @@ func (m *machine) requireOnePerJob(answers map[string]answer) {
 		}
 	}
 	require.Equal(m.t, want, living)
-}
-
-// leasePorts returns ports that no other test of this machine is given until this one ends. They lie above those that the
-// kernel gives to clients, in blocks whose first port is the lease; of a lease of several blocks, the leases in between
-// are ports that the hive finds taken.
-func leasePorts(t *testing.T, ports int) (first, last int) {
-	t.Helper()
-	const low, high, block = 61_000, 65_500, 50
-	var leases []net.Listener
-	release := func() {
-		for _, lease := range leases {
-			lease.Close()
-		}
-		leases = nil
-	}
-	t.Cleanup(release)
-	for port := low; port < high; port += block {
-		lease, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		if err != nil {
-			release()
-			continue
-		}
-		leases = append(leases, lease)
-		if len(leases) == 1 {
-			first = port + 1
-		}
-		if len(leases)*(block-1) >= ports {
-			return first, port + block - 1
-		}
-	}
-	require.FailNow(t, "every port is leased")
-	return 0, 0
 }

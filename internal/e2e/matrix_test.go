@@ -151,7 +151,7 @@ func (s *scene) unready() map[string]cause {
 			during: func(t *testing.T, w *tap, id string) {
 				w.peek("rbee.v1.narration.hasty." + id + ".worker_spawned")
 				log := s.machines["hasty"].path("logs", "w-"+id+"."+id+".log")
-				require.Eventually(t, func() bool { return strings.HasSuffix(readFile(t, log), "\n") }, 10*time.Second, time.Millisecond)
+				require.Eventually(t, func() bool { return strings.HasSuffix(readFile(t, log), "\n") }, patience, time.Millisecond)
 				s.answerOn(t, s.machines["hasty"].gatedPort)
 			},
 			code: "port_in_use", status: "409", says: []string{strconv.Itoa(s.machines["hasty"].gatedPort), fmt.Sprintf("(PID %d)", os.Getpid())},

@@ -14,21 +14,20 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/porttest"
 )
 
 // NATS goes away and comes back in the middle of a load. Who sends a job again until it is answered gets one worker.
 func TestALoadThroughARestartOfNATS(t *testing.T) {
 	t.Parallel()
 	const jobs = 100
-	port, _ := leasePorts(t, 1) // which nobody takes while the server is away
-	server, err := natsd.Start(natsd.Config{Port: port})
-	require.NoError(t, err)
-	t.Cleanup(server.Shutdown)
+	port := porttest.One(t) // which nobody takes while the server is away
+	server := natstest.Start(t, natsd.Config{Port: port})
 	m := newMachine(t, server.URL(), "gpu-1", jobs)
 	h := m.serve()
-	back := make(chan struct{})
+	back := make(chan struct{}, 100)
 	nc := natstest.Dial(t, server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(time.Millisecond),
-		nats.ReconnectHandler(func(*nats.Conn) { close(back) }), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 
 	away, leave := context.WithCancel(t.Context())
 	var mu sync.Mutex
@@ -51,9 +50,7 @@ func TestALoadThroughARestartOfNATS(t *testing.T) {
 		<-some
 	}
 	server.Shutdown()
-	server, err = natsd.Start(natsd.Config{Port: port})
-	require.NoError(t, err)
-	t.Cleanup(server.Shutdown)
+	natstest.Start(t, natsd.Config{Port: port})
 	<-back
 	leave()
 	group.Wait()

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -17,8 +18,7 @@ import (
 // come again after a second.
 func streams(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()
-	js, err := jetstream.New(nc)
-	require.NoError(t, err)
+	js := natstest.JetStream(t, nc)
 	for _, cfg := range []jetstream.StreamConfig{
 		{
 			Name: "RBEE_JOBS", Subjects: []string{"rbee.v1.job.>"}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
@@ -30,7 +30,7 @@ func streams(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 		_, err := js.CreateStream(t.Context(), cfg)
 		require.NoError(t, err)
 	}
-	_, err = js.CreateConsumer(t.Context(), "RBEE_JOBS", jetstream.ConsumerConfig{
+	_, err := js.CreateConsumer(t.Context(), "RBEE_JOBS", jetstream.ConsumerConfig{
 		Durable: "gpu-1", FilterSubject: "rbee.v1.job.gpu-1.*.*", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Second, MaxDeliver: 5,
 	})
 	require.NoError(t, err)
@@ -46,12 +46,13 @@ func queue(t *testing.T, js jetstream.JetStream, id, model string) {
 // stored waits for the outcome of a job in the stream of results.
 func stored(t *testing.T, js jetstream.JetStream, id string) answer {
 	t.Helper()
-	results, err := js.Stream(t.Context(), "RBEE_RESULTS")
-	require.NoError(t, err)
+	results := natstest.Stream(t, js, "RBEE_RESULTS")
 	var msg *jetstream.RawStreamMsg
 	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 		var err error
-		msg, err = results.GetLastMsgForSubject(t.Context(), "rbee.v1.result.gpu-1."+id)
+		msg, err = results.GetLastMsgForSubject(ctx, "rbee.v1.result.gpu-1."+id)
 		return err == nil
 	}, patience, 5*time.Millisecond)
 	a, err := answerFrom(&nats.Msg{Header: msg.Header, Data: msg.Data})
@@ -75,10 +76,11 @@ func told(t *testing.T, js jetstream.JetStream, id string) (story []event) {
 
 func awaitNoJob(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
-	jobs, err := js.Stream(t.Context(), "RBEE_JOBS")
-	require.NoError(t, err)
+	jobs := natstest.Stream(t, js, "RBEE_JOBS")
 	require.Eventually(t, func() bool {
-		info, err := jobs.Info(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		info, err := jobs.Info(ctx)
 		return err == nil && info.State.Msgs == 0
 	}, patience, 5*time.Millisecond)
 }

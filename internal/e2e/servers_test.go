@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/internal/proctest"
 )
 
@@ -89,7 +90,7 @@ type cluster struct {
 func startCluster(t *testing.T, configFile string) *cluster {
 	t.Helper()
 	const size = 3
-	first, _ := leasePorts(t, 2*size)
+	first, _ := porttest.Lease(t, 2*size)
 	c := &cluster{t: t}
 	var routes []string
 	for i := range size {

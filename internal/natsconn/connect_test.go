@@ -16,6 +16,7 @@ import (
 
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
+	"github.com/rbee-keeper/hive/internal/porttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -24,7 +25,7 @@ func TestConnect(t *testing.T) {
 	t.Parallel()
 	plain := natstest.Server(t).URL()
 	guarded, seed := guardedServer(t)
-	deaf := deafPort(t)
+	deaf := strconv.Itoa(porttest.One(t))
 	missing := filepath.Join(t.TempDir(), "missing")
 	tests := map[string]struct {
 		cfg  Config
@@ -82,8 +83,7 @@ func TestDaemonDoesNotWaitForItsOwnMistakes(t *testing.T) {
 
 func TestDaemonWaitsForTheServerAndComesBack(t *testing.T) {
 	t.Parallel()
-	port, err := strconv.Atoi(deafPort(t))
-	require.NoError(t, err)
+	port := porttest.One(t)
 	cfg := Config{Server: "nats://127.0.0.1:" + strconv.Itoa(port)}
 	log := newLog()
 
@@ -108,15 +108,14 @@ func TestDaemonWaitsForTheServerAndComesBack(t *testing.T) {
 	serve(t, natsd.Config{Port: port})
 	log.await(t, slog.LevelInfo, "NATS is back")
 	require.NoError(t, nc.Publish("test", []byte("again")))
-	msg, err := sub.NextMsg(10 * time.Second)
+	msg, err := sub.NextMsg(time.Minute)
 	require.NoError(t, err)
 	require.Equal(t, "again", string(msg.Data))
 }
 
 func TestDaemonWaitsForItsCredentialsToBeMended(t *testing.T) {
 	t.Parallel()
-	port, err := strconv.Atoi(deafPort(t))
-	require.NoError(t, err)
+	port := porttest.One(t)
 	users := func(password string) natsd.Config {
 		text := fmt.Sprintf(`authorization { users: [{user: alice, password: %s}] }`, password)
 		return natsd.Config{Port: port, ConfigFile: write(t, "nats.conf", text)}
@@ -158,7 +157,7 @@ func TestDaemonStopsWaitingWhenItIsTold(t *testing.T) {
 	log := newLog()
 	stop := errors.New("stop")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cfg := Config{Server: "nats://127.0.0.1:" + deafPort(t)}
+	cfg := Config{Server: fmt.Sprintf("nats://127.0.0.1:%d", porttest.One(t))}
 	ended := make(chan error, 1)
 	go func() {
 		_, err := Connect(ctx, cfg, Options{Wait: true, Logger: slog.New(log)})

@@ -2,7 +2,6 @@ package natsconn
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/natstest"
 )
 
 // guardedServer starts a server that knows alice, whose password is "right", and the NKey in the file seed.
@@ -29,21 +29,7 @@ func guardedServer(t *testing.T) (server, seed string) {
 
 func serve(t *testing.T, cfg natsd.Config) *natsd.Server {
 	t.Helper()
-	server, err := natsd.Start(cfg)
-	require.NoError(t, err)
-	t.Cleanup(server.Shutdown)
-	return server
-}
-
-// deafPort returns a port on which nobody listens.
-func deafPort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	require.NoError(t, err)
-	return port
+	return natstest.Start(t, cfg)
 }
 
 func withUser(server, user, password string) string {

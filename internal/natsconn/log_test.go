@@ -26,7 +26,7 @@ func (l *logged) Handle(_ context.Context, r slog.Record) error {
 // await returns the attributes of the next record with that level and message.
 func (l *logged) await(t *testing.T, level slog.Level, message string) string {
 	t.Helper()
-	late := time.After(30 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		select {
 		case r := <-l.records:

@@ -18,7 +18,11 @@ import (
 
 // readyTimeout bounds the wait for a server that neither listens nor says why. A start takes milliseconds; only a machine
 // in trouble comes near it.
-const readyTimeout = 10 * time.Second
+const readyTimeout = time.Minute
+
+// authTimeout is how long a client may take to say who it is, unless a configuration says otherwise. It is on this machine, and where it takes long
+// the machine is busy; the library's 2 seconds are against strangers.
+const authTimeout = time.Minute
 
 // Config says how to start a server. The zero value starts one on a free port of 127.0.0.1, without JetStream.
 type Config struct {
@@ -113,6 +117,9 @@ func options(cfg Config) (*server.Options, error) {
 		opts.Port = server.RANDOM_PORT
 	}
 	opts.JetStream, opts.StoreDir = cfg.StoreDir != "", cfg.StoreDir
+	if opts.AuthTimeout == 0 {
+		opts.AuthTimeout = authTimeout.Seconds()
+	}
 	if cfg.Name != "" {
 		opts.ServerName = cfg.Name
 	}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/natstest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,9 +56,8 @@ func TestJetStreamIsOnOnlyWithAStore(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			js, err := jetstream.New(dial(t, start(t, tc.cfg).URL()))
-			require.NoError(t, err)
-			_, err = js.AccountInfo(t.Context())
+			js := natstest.JetStream(t, dial(t, start(t, tc.cfg).URL()))
+			_, err := js.AccountInfo(t.Context())
 			if tc.on {
 				require.NoError(t, err)
 				return
@@ -72,15 +72,13 @@ func TestStoreSurvivesARestart(t *testing.T) {
 	cfg := natsd.Config{StoreDir: t.TempDir()}
 	srv := start(t, cfg)
 	nc := dial(t, srv.URL())
-	js, err := jetstream.New(nc)
-	require.NoError(t, err)
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept.>"}})
+	js := natstest.JetStream(t, nc)
+	_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KEPT", Subjects: []string{"kept.>"}})
 	require.NoError(t, err)
 	nc.Close()
 	srv.Shutdown()
 
-	js, err = jetstream.New(dial(t, start(t, cfg).URL()))
-	require.NoError(t, err)
+	js = natstest.JetStream(t, dial(t, start(t, cfg).URL()))
 	_, err = js.Stream(t.Context(), "KEPT")
 	require.NoError(t, err)
 }

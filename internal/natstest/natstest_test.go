@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -22,8 +21,7 @@ func TestConnectIsAFreshServerWithJetStream(t *testing.T) {
 	require.NotEqual(t, a.ConnectedUrl(), b.ConnectedUrl())
 	require.Equal(t, t.Name(), a.Opts.Name)
 
-	js, err := jetstream.New(a)
-	require.NoError(t, err)
+	js := natstest.JetStream(t, a)
 	info, err := js.AccountInfo(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, info.Streams)

@@ -15,7 +15,7 @@ import (
 )
 
 // Patience is how long a test waits for what must come.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // Proc is a program that runs for a while, and what it has said on both streams.
 type Proc struct {

@@ -15,9 +15,9 @@ import (
 const (
 	// mostSaid bounds what is read of a program: a row of nvidia-smi has about 100 bytes.
 	mostSaid = 1 << 20
-	// deathGrace is how long a program that was killed may take to be gone. One that a driver keeps in the kernel takes for
-	// ever.
-	deathGrace = 250 * time.Millisecond
+	// deathGrace is how long a program that was killed may take to be gone, and what one has said that ended may take to be read. One
+	// that a driver keeps in the kernel takes for ever.
+	deathGrace = time.Second
 )
 
 // errStuck says that a program can be neither waited for nor killed.
@@ -39,7 +39,7 @@ func (f *Finder) ask(ctx context.Context, path string, args ...string) (said str
 	cmd.Env = environment()
 	out, errs := newCapped(mostSaid), newCapped(4<<10)
 	cmd.Stdout, cmd.Stderr = out, errs
-	cmd.WaitDelay = deathGrace // for what it has started and left with its output
+	cmd.WaitDelay = f.grace // for what it has started and left with its output
 	ownGroup(cmd)
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
@@ -63,7 +63,7 @@ func (f *Finder) ask(ctx context.Context, path string, args ...string) (said str
 		select {
 		case <-program.done:
 			return out.text(), program, cut
-		case <-time.After(deathGrace + deathGrace): // the second is its WaitDelay
+		case <-time.After(f.grace + f.grace): // the second is its WaitDelay
 			return out.text(), program, fmt.Errorf("%w (PID %d)", errStuck, program.pid)
 		}
 	}

@@ -49,6 +49,7 @@ type Finder struct {
 	flight *flight // the look that is under way; nil if none is
 
 	kill  func(*exec.Cmd) // how a program is ended with what it has started
+	grace time.Duration   // how long a program that was killed may take to be gone
 	stuck *asked          // of the look alone: a program that could not be killed
 }
 
@@ -74,7 +75,7 @@ func NewFinder(cfg Config) *Finder {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = smiTimeout
 	}
-	return &Finder{cfg: cfg, kill: killGroup}
+	return &Finder{cfg: cfg, kill: killGroup, grace: deathGrace}
 }
 
 // Close ends the look that is under way and waits for that, two seconds at most: a driver that hangs holds whoever reads

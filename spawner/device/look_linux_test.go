@@ -117,7 +117,7 @@ func TestLookLeavesBehindWhatCannotBeKilled(t *testing.T) {
 	b := newBox(t, "how", "wait", "out", h100s)
 	b.cfg.Timeout = 50 * time.Millisecond
 	f := b.finder()
-	f.kill = func(*exec.Cmd) {}
+	f.kill, f.grace = func(*exec.Cmd) {}, 50*time.Millisecond
 	began := time.Now()
 	report := f.Look(t.Context(), 0)
 	require.Less(t, time.Since(began), 10*time.Second)

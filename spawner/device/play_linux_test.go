@@ -86,6 +86,9 @@ func write(dir, name, line string) {
 	}
 }
 
+// patience bounds every wait of a test for something that must happen.
+const patience = time.Minute
+
 // box is a machine with an nvidia-smi of its own, whose files say what it does, or without one.
 type box struct {
 	t   *testing.T
@@ -134,6 +137,9 @@ func (b *box) shows(place, model, uuid string, more ...string) {
 func (b *box) finder() *Finder {
 	b.t.Helper()
 	f := NewFinder(b.cfg)
+	if f.grace = patience; b.read("how") == "leave" { // what it leaves has its output for so long
+		f.grace = deathGrace
+	}
 	b.t.Cleanup(f.Close)
 	return f
 }
@@ -150,7 +156,7 @@ func (b *box) calls() int { return strings.Count(b.read("calls"), "\n") }
 // await waits until the condition holds.
 func (b *box) await(condition func() bool) {
 	b.t.Helper()
-	require.Eventually(b.t, condition, 20*time.Second, time.Millisecond)
+	require.Eventually(b.t, condition, patience, time.Millisecond)
 }
 
 // alive reports whether a process runs; one that has ended and waits for its parent does not.

@@ -141,7 +141,7 @@ func TestRealCargoWaitsForAnother(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), "cargo", "build", "--offline", "--bin", worker)
 	cmd.Dir, cmd.Env = tr.root, append(tr.env, "CARGO_TARGET_DIR="+tr.path("target"))
 	require.NoError(t, cmd.Start())
-	require.Eventually(t, func() bool { _, err := os.Stat(tr.path("begun")); return err == nil }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := os.Stat(tr.path("begun")); return err == nil }, patience, 5*time.Millisecond)
 	u := tr.updater(nil)
 	var out told
 	ended := make(chan struct{})
@@ -149,7 +149,7 @@ func TestRealCargoWaitsForAnother(t *testing.T) {
 		defer close(ended)
 		_, _, out.err = u.Update(t.Context(), worker, out.step)
 	}()
-	require.Eventually(t, func() bool { return len(out.lines()) > 0 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(out.lines()) > 0 }, patience, 5*time.Millisecond)
 	require.Contains(t, out.lines()[0], "Blocking waiting for file lock")
 	tr.write("go", "")
 	require.NoError(t, cmd.Wait())

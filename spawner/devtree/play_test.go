@@ -22,6 +22,9 @@ import (
 	"github.com/rbee-keeper/hive/spawner/devtree"
 )
 
+// patience bounds every wait of a test for something that must happen.
+const patience = time.Minute
+
 // TestMain lets the test binary play Cargo, below a link of that name: what it does stands in the file "play" of the directory
 // that it is started in.
 func TestMain(m *testing.M) {

@@ -323,7 +323,7 @@ func TestUpdatesShareOneBuild(t *testing.T) {
 		group.Go(func() { outs[i].path, _, outs[i].err = u.Update(t.Context(), worker, outs[i].step) })
 	}
 	for i := range outs {
-		require.Eventually(t, func() bool { return len(outs[i].kinds()) >= 2 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(outs[i].kinds()) >= 2 }, patience, time.Millisecond)
 	}
 	tr.write("go", "")
 	group.Wait()
@@ -351,10 +351,10 @@ func TestUpdateDuringABuildGetsItsChange(t *testing.T) {
 			var first, second told
 			var group sync.WaitGroup
 			group.Go(func() { _, _, first.err = u.Update(t.Context(), worker, first.step) })
-			require.Eventually(t, func() bool { return tr.read("waits") != "" }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return tr.read("waits") != "" }, patience, time.Millisecond)
 			tr.write(crateDir+"/src/main.rs", "fn main() {}")
 			group.Go(func() { _, _, second.err = u.Update(t.Context(), worker, second.step) })
-			require.Eventually(t, func() bool { return len(second.kinds()) == 2 }, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return len(second.kinds()) == 2 }, patience, time.Millisecond)
 			tr.plays("make")
 			tr.write("go", "")
 			group.Wait()
@@ -400,9 +400,9 @@ func TestUpdateIsCancelledWithTheLastWhoWaits(t *testing.T) {
 		}()
 	}
 	for i := range outs {
-		require.Eventually(t, func() bool { return len(outs[i].kinds()) >= 2 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return len(outs[i].kinds()) >= 2 }, patience, time.Millisecond)
 	}
-	require.Eventually(t, func() bool { return tr.read("waits") != "" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return tr.read("waits") != "" }, patience, time.Millisecond)
 	cancels[0](reason)
 	<-ended[0]
 	require.ErrorIs(t, outs[0].err, reason)
@@ -412,7 +412,7 @@ func TestUpdateIsCancelledWithTheLastWhoWaits(t *testing.T) {
 	<-ended[1]
 	require.ErrorIs(t, outs[1].err, reason)
 	for _, pid := range []int{child, cargo} {
-		require.Eventually(t, func() bool { return gone(pid) }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return gone(pid) }, patience, time.Millisecond)
 	}
 	tr.plays("make")
 	tr.requireBuild(u, "") // the lock is free
@@ -429,7 +429,7 @@ func TestUpdateThatTakesTooLong(t *testing.T) {
 	require.Equal(t, 300*time.Millisecond, failed.Limit)
 	require.ErrorContains(t, err, "--build-timeout")
 	if child := tr.read("child"); child != "" {
-		require.Eventually(t, func() bool { return gone(pid(t, child)) }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return gone(pid(t, child)) }, patience, time.Millisecond)
 	}
 }
 
@@ -453,7 +453,7 @@ func TestUpdateEndsWithClose(t *testing.T) {
 		_, _, err := u.Update(t.Context(), worker, func(devtree.Step) {})
 		ended <- err
 	}()
-	require.Eventually(t, func() bool { return tr.read("waits") != "" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return tr.read("waits") != "" }, patience, time.Millisecond)
 	u.Close()
 	require.ErrorIs(t, <-ended, devtree.ErrClosed)
 	require.True(t, gone(pid(t, tr.read("waits"))))
@@ -469,9 +469,9 @@ func TestUpdatersOfTwoHivesShareABuild(t *testing.T) {
 	var one, other told
 	var group sync.WaitGroup
 	group.Go(func() { _, _, one.err = first.Update(t.Context(), worker, one.step) })
-	require.Eventually(t, func() bool { return tr.read("waits") != "" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return tr.read("waits") != "" }, patience, time.Millisecond)
 	group.Go(func() { _, _, other.err = second.Update(t.Context(), worker, other.step) })
-	require.Eventually(t, func() bool { return len(other.kinds()) == 2 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(other.kinds()) == 2 }, patience, time.Millisecond)
 	tr.write("go", "")
 	group.Wait()
 	require.NoError(t, one.err)

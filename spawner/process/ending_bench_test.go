@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -77,6 +78,7 @@ func crowd(b *testing.B, workers, all, sessions int) []process.Identity {
 func BenchmarkEnd(b *testing.B) {
 	crowd(b, 100, 2000, 200)
 	dir := b.TempDir()
+	first, last := porttest.Lease(b, 49)
 	run, err := process.OpenRunDir(filepath.Join(dir, "run"))
 	require.NoError(b, err)
 	self, err := os.Executable()
@@ -87,7 +89,7 @@ func BenchmarkEnd(b *testing.B) {
 	for b.Loop() {
 		claim, err := run.Claim("w1")
 		require.NoError(b, err)
-		port, err := run.Ports(process.PortRange{First: 20000, Last: 30000}).Take(0)
+		port, err := run.Ports(process.PortRange{First: first, Last: last}).Take(0)
 		require.NoError(b, err)
 		require.NoError(b, claim.Prepare([]byte(`{"worker":"w1"}`)))
 		tree := process.Tree{Worker: "w1", Port: port.Number, Env: []string{"TREE_TEST_RUN=" + dir}}
@@ -103,7 +105,7 @@ func BenchmarkEnd(b *testing.B) {
 		require.Eventually(b, func() bool {
 			info, err := os.Stat(filepath.Join(dir, "log"))
 			return err == nil && info.Size() > p.LogStart+40 // it has said both its lines
-		}, 10*time.Second, time.Millisecond)
+		}, patience, time.Millisecond)
 		exited := make(chan time.Time, 1)
 		pidfd, err := unix.PidfdOpen(p.PID, 0)
 		require.NoError(b, err)

@@ -81,7 +81,7 @@ func (tr *tree) await(t *testing.T, name string) {
 		require.NoError(t, err)
 		tr.pids[name], tr.pidfds[name] = pid, pidfd
 		return true
-	}, 20*time.Second, time.Millisecond, "%s of %s", name, tr.log)
+	}, patience, time.Millisecond, "%s of %s", name, tr.log)
 }
 
 func (tr *tree) lives(name string) bool {
@@ -106,7 +106,7 @@ func (tr *tree) awaitOrphan(t *testing.T, name, parent string) {
 	require.Eventually(t, func() bool {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(tr.pids[name]) + "/stat")
 		return err == nil && !strings.Contains(string(stat), " S "+strconv.Itoa(tr.pids[parent])+" ") && !tr.lives(parent)
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 // told collects what an end tells.
@@ -186,7 +186,7 @@ func (tr *tree) awaitState(t *testing.T, name string, state byte) {
 	require.Eventually(t, func() bool {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(tr.pids[name]) + "/stat")
 		return err == nil && stat[strings.LastIndex(string(stat), ")")+2] == state
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 }
 
 // What a worker leaves behind when it ends by itself is found by what it cannot help having, and ended.
@@ -438,7 +438,7 @@ func TestTakeForFindsWhatTakeFinds(t *testing.T) {
 			var all, own process.Snapshot
 			require.Eventually(t, func() bool { // who was to end has
 				return all.Take() == nil && all.Usage(tr.Leader).Processes == len(want)
-			}, 20*time.Second, time.Millisecond)
+			}, patience, time.Millisecond)
 			require.ElementsMatch(t, want, all.Members(tr.Leader))
 			for range 2 { // it can be used again
 				require.NoError(t, own.TakeFor(tr.Leader))
@@ -460,7 +460,7 @@ func TestUsageTellsTheTime(t *testing.T) {
 	require.Eventually(t, func() bool {
 		var s process.Snapshot
 		return s.Take() == nil && s.Usage(tr.Leader).CPU >= 50*time.Millisecond
-	}, 20*time.Second, 5*time.Millisecond)
+	}, patience, 5*time.Millisecond)
 }
 
 func TestKilledIsNotOutOfMemory(t *testing.T) {

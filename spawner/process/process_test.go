@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -61,6 +62,9 @@ func play(as string) int {
 	return 0
 }
 
+// patience bounds every wait of a test for something that must happen.
+const patience = time.Minute
+
 // machine is a run directory with ports of its own.
 type machine struct {
 	run     *process.RunDir
@@ -72,11 +76,12 @@ type machine struct {
 func newMachine(t *testing.T) machine {
 	t.Helper()
 	dir := t.TempDir()
+	first, last := porttest.Lease(t, 100)
 	run, err := process.OpenRunDir(filepath.Join(dir, "run"))
 	require.NoError(t, err)
 	watcher := process.NewWatcher()
 	t.Cleanup(watcher.Close)
-	return machine{run: run, ports: run.Ports(process.PortRange{First: 20000, Last: 30000}), watcher: watcher, dir: dir}
+	return machine{run: run, ports: run.Ports(process.PortRange{First: first, Last: last}), watcher: watcher, dir: dir}
 }
 
 func (m machine) command(t *testing.T, as string) process.Command {
@@ -133,7 +138,7 @@ func (m machine) take(t *testing.T, number int) *process.Port {
 func soon(t *testing.T, act func() error) {
 	t.Helper()
 	var err error
-	for patience := time.Now().Add(10 * time.Second); time.Now().Before(patience); time.Sleep(time.Millisecond) {
+	for late := time.Now().Add(patience); time.Now().Before(late); time.Sleep(time.Millisecond) {
 		if err = act(); !errors.Is(err, process.ErrHeld) {
 			break
 		}
@@ -147,7 +152,7 @@ func awaitLine(t *testing.T, path, line string) string {
 	require.Eventually(t, func() bool {
 		data, err := os.ReadFile(path)
 		return err == nil && strings.Contains(string(data), line+"\n")
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(data)
@@ -393,7 +398,7 @@ func TestSweepKeepsTheNewestAndTheLiving(t *testing.T) {
 		n, err := m.run.Sweep(2, math.MaxInt64, watched, func(worker string) bool { return worker == "w0" })
 		removed += n
 		return err != nil || removed == 3
-	}, 10*time.Second, time.Millisecond)
+	}, patience, time.Millisecond)
 	ids, err := m.run.Workers()
 	require.NoError(t, err)
 	require.Equal(t, []string{"living", "w0", "w1", "w5"}, ids)
