@@ -1,0 +1,47 @@
+//go:build linux
+
+package spawner_test
+
+import (
+	"context"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/rbee-keeper/hive/messages"
+)
+
+// Who deletes a worker that was started under the id of one that is just being deleted means the new one: to be told that the old one has
+// gone would be no answer.
+func TestDeleteOfAWorkerWhosePredecessorIsBeingDeleted(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	old := h.run("w", "code:0", "obedient")
+	second := make(chan ended, 1)
+	var next told
+	first := h.del(t.Context(), deleteJob("first", "w"), func(e messages.Event) {
+		if e.Action != messages.ActionDeleteSigterm {
+			return
+		}
+		assert.Eventually(t, func() bool { return zombie(old.PID) || syscall.Kill(old.PID, 0) != nil }, 10*time.Second, time.Millisecond)
+		next = h.spawn(called("w", "job-next", "live")) // while the first delete has not seen that the old one has gone
+		go func() { second <- h.del(context.WithoutCancel(t.Context()), deleteJob("second", "w"), nil) }()
+		select {
+		case got := <-second:
+			second <- got
+		case <-time.After(10 * time.Second):
+			assert.Fail(t, "the second delete waits for the first")
+		}
+	})
+	require.Nil(t, next.err)
+	got := <-second
+	require.Nil(t, got.err)
+	require.Equal(t, next.result.PID, got.answer.PID)
+	require.False(t, next.result.Replayed)
+	require.Nil(t, first.err)
+	require.Equal(t, old.PID, first.answer.PID)
+	require.Empty(t, h.list(false))
+}
