@@ -45,3 +45,27 @@ func TestDeleteOfAWorkerWhosePredecessorIsBeingDeleted(t *testing.T) {
 	require.Equal(t, old.PID, first.answer.PID)
 	require.Empty(t, h.list(false))
 }
+
+// Two processes of a hive may see one worker end, and only its parent is told how it did: who is late must not hide that.
+func TestEndIsKeptAsItsParentSawIt(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	got := h.run("w", "live", "playing")
+	other := &hive{t: t, cfg: h.cfg}
+	seen := make(chan messages.Event, 1)
+	other.cfg.Exited = func(e messages.Event) { seen <- e }
+	other.open()
+	t.Cleanup(other.stop)
+	release := other.HoldEnds()
+	require.NoError(t, syscall.Kill(got.PID, syscall.SIGKILL))
+	require.Equal(t, "SIGKILL", (<-h.exited).Fields.Signal)
+	release()
+	require.Empty(t, (<-seen).Fields.Signal, "nobody but the parent can know")
+	require.Equal(t, "SIGKILL", h.get("w").Signal)
+
+	next := h.spawn(called("w", "job-next", "live"))
+	require.Nil(t, next.err)
+	require.NoError(t, syscall.Kill(next.result.PID, syscall.SIGTERM))
+	require.NotNil(t, (<-h.exited).Fields.ExitCode)
+	require.NotNil(t, h.get("w").ExitCode, "the end of the next one takes its place")
+}
