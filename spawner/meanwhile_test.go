@@ -4,6 +4,7 @@ package spawner_test
 
 import (
 	"context"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -68,4 +69,65 @@ func TestEndIsKeptAsItsParentSawIt(t *testing.T) {
 	require.NoError(t, syscall.Kill(next.result.PID, syscall.SIGTERM))
 	require.NotNil(t, (<-h.exited).Fields.ExitCode)
 	require.NotNil(t, h.get("w").ExitCode, "the end of the next one takes its place")
+}
+
+// A start that builds its program first has the worker's lock for long. Another job for the same worker waits for that, also where an
+// earlier worker of that id has ended: nothing that this left behind has the lock.
+func TestAnotherJobForAWorkerThatIsBuiltIsNoConflict(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, nil)
+	old := b.spawn(called("w", "old", "live"))
+	require.Nil(t, old.err)
+	require.NoError(t, syscall.Kill(old.result.PID, syscall.SIGKILL))
+	<-b.exited
+	b.put("bin/30_cpu_llm_worker_rbee/src/main.rs", "fn main() { todo!() }\n")
+	b.plays("await built")
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer b.put("built", "")
+	next := b.begin(&group, called("w", "next", "live"))
+	<-next.waiting
+
+	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond) // it is looked at after half a second
+	defer cancel()
+	_, err := b.Spawn(ctx, called("w", "another", "live"), func(messages.Event) {}, holdsNothing)
+	require.ErrorIs(t, err, messages.HiveDraining, "it waits as long as the hive lets it")
+	b.put("built", "")
+	<-next.done
+	require.Nil(t, next.err)
+}
+
+// A job that waited for its worker long after that was started knows nothing of a build that another job has begun for the same id.
+func TestTheEndOfAJobEndsNoBuildOfAnother(t *testing.T) {
+	t.Parallel()
+	b := newBuilder(t, nil)
+	loading := called("w", "old", "serve:never")
+	loading.Wait = messages.WaitReady
+	var group sync.WaitGroup
+	defer group.Wait()
+	old := b.begin(&group, loading)
+	worker := 0
+	for e := range old.said {
+		if e.Action == messages.ActionSpawned {
+			worker = e.Fields.PID
+			break
+		}
+	}
+	b.put("bin/30_cpu_llm_worker_rbee/src/main.rs", "fn main() { todo!() }\n")
+	b.plays("await built")
+	release := b.HoldEnds()
+	_ = syscall.Kill(worker, syscall.SIGKILL)
+	next := called("w", "next", "live")
+	first := b.begin(&group, next)
+	<-first.waiting
+	<-old.done
+	release()
+	require.ErrorIs(t, old.err, messages.WorkerExited)
+	again := b.begin(&group, next)
+	<-again.waiting
+	require.Contains(t, (<-again.said).Human, "the same job has its worker built already")
+	b.put("built", "")
+	<-again.done
+	require.Nil(t, again.err)
+	require.True(t, again.result.Replayed)
 }

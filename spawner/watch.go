@@ -76,16 +76,15 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 		alive := func() bool { return !run.ended() }
 		err = s.awaitReady(ctx, job, run.record, alive, tell)
 	}
-	if err == nil && !run.ended() {
-		s.publish(run.record)
-		fault.Point("spawner-linked")
-	}
 	if run.ended() || !run.answer() { // who watches it may be busy writing down the end
 		err = s.exited(run, tell)
 	}
 	if err != nil {
 		return messages.Result{}, err
 	}
+	// Only now, because a record that says so is not taken back.
+	s.publish(run.record)
+	fault.Point("spawner-linked")
 	return run.record.Result, nil
 }
 
