@@ -121,7 +121,7 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 	if prior.Job.WorkerID != job.WorkerID || messages.CheckID(prior.Job.JobID) != nil || log != s.logPath(prior.Job) {
 		log = "" // not its own, so it proves nothing
 	}
-	found, err := s.run.FindHolder(job.WorkerID, envWorkerID, log)
+	found, err := s.run.FindHolder(job.WorkerID, log, envWorkerID+"="+job.WorkerID, envJobID+"="+prior.Job.JobID)
 	if there, err := s.readRecord(job.WorkerID); err == nil { // it was not cut short: whoever starts it has written it by now
 		return there, nil
 	}

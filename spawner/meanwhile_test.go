@@ -4,6 +4,9 @@ package spawner_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner"
 )
 
 // Who deletes a worker that was started under the id of one that is just being deleted means the new one: to be told that the old one has
@@ -130,4 +134,76 @@ func TestTheEndOfAJobEndsNoBuildOfAnother(t *testing.T) {
 	<-again.done
 	require.Nil(t, again.err)
 	require.True(t, again.result.Replayed)
+}
+
+// A job that was answered when its worker was ready gets that answer again, however its worker has ended since.
+func TestJobThatWaitedForAReadyWorkerGetsItsAnswerAgain(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	first := h.spawn(readyJob("j", "serve:ready"))
+	require.Nil(t, first.err)
+	require.NoError(t, syscall.Kill(first.result.PID, syscall.SIGKILL))
+	<-h.exited
+	want := first.result
+	want.Replayed, want.Ended = true, true
+	for range 2 {
+		again := h.spawn(readyJob("j", "serve:ready"))
+		require.Nil(t, again.err)
+		require.Equal(t, want, again.result)
+	}
+	require.Nil(t, h.Lost(first.result.WorkerID), "who read its record before it was answered does not take the answer back")
+	require.Nil(t, h.spawn(readyJob("j", "serve:ready")).err)
+}
+
+// Another job that does not wait for so much is answered sooner. That answers only itself.
+func TestWhoWaitsForLessAnswersNoOther(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	loading := called("w", "j", "serve:die")
+	loading.Wait, loading.ReadyTimeoutMS = messages.WaitReady, 1
+	require.ErrorIs(t, h.spawn(loading).err, messages.NotReady)
+	require.Nil(t, h.spawn(called("w", "other", "serve:die")).err)
+	loading.ReadyTimeoutMS = 0
+	for range 2 {
+		got := h.spawn(loading)
+		require.ErrorIs(t, got.err, messages.WorkerExited, "it was never ready")
+	}
+}
+
+// Who waits for the same job tells the same end, with all that is known of it.
+func TestOneJobThatWaitsTwiceTellsOneEnd(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	second := make(chan *messages.Error, 1)
+	var once sync.Once
+	_, err := h.Spawn(t.Context(), readyJob("j", "serve:never"), func(e messages.Event) {
+		if e.Action != messages.ActionSpawned {
+			return
+		}
+		once.Do(func() {
+			go func() {
+				_, err := h.Spawn(context.WithoutCancel(t.Context()), readyJob("j", "serve:never"), func(e messages.Event) {
+					if e.Action == messages.ActionSpawnReplayed {
+						_ = syscall.Kill(e.Fields.PID, syscall.SIGKILL)
+					}
+				}, holdsNothing)
+				second <- messages.AsError(err)
+			}()
+		})
+	}, holdsNothing)
+	require.ErrorIs(t, err, messages.WorkerExited)
+	got := <-second
+	require.ErrorIs(t, got, messages.WorkerExited)
+	require.Equal(t, "SIGKILL", got.Signal)
+}
+
+// A hive that is killed right behind the line that says which process it started has not said yet that the port is this process's. The next
+// one says so: a worker may let go of the port's lock long before it listens.
+func TestAWorkerThatIsFoundAgainHasItsPort(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, func(c *spawner.Config) { c.Ports.Last = c.Ports.First })
+	got := h.run("w", "close", "closed")
+	require.NoError(t, os.Truncate(filepath.Join(h.cfg.RunDir, "ports", strconv.Itoa(got.Port)), 0))
+	h.reopen()
+	require.ErrorIs(t, h.spawn(called("other", "j", "live")).err, messages.NoFreePort)
 }

@@ -113,7 +113,7 @@ func (s *Spawner) exited(run *running, tell story) error {
 	}
 	rec.Failure = e
 	fault.Point("spawner-ended")
-	if err := s.replaceRecord(rec); err != nil {
+	if err := s.replaceRecord(rec, func(record) bool { return true }); err != nil {
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
 	}
 	fault.Point("spawner-replaced")

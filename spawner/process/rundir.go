@@ -190,7 +190,9 @@ func (d *RunDir) WriteExit(worker string, v any) error {
 }
 
 // AddExit is WriteExit where nothing is kept yet; the error is fs.ErrExist otherwise.
-func (d *RunDir) AddExit(worker string, v any) error { return writeJSON(d.exitPath(worker), v, os.Link) }
+func (d *RunDir) AddExit(worker string, v any) error {
+	return writeJSON(d.exitPath(worker), v, os.Link)
+}
 
 // ReadExit reads what [RunDir.WriteExit] kept into v. The error is fs.ErrNotExist if there is nothing.
 func (d *RunDir) ReadExit(worker string, v any) error { return d.readJSON(d.exitPath(worker), v) }
