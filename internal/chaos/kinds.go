@@ -42,7 +42,7 @@ func (p *plan) load(chance *rand.Rand) {
 	case deletions:
 		p.jobs = deleteJobs(chance)
 	case inVain:
-		p.jobs, p.attempts = vainJobs(chance), 2+chance.IntN(4)
+		p.jobs, p.attempts = vainJobs(chance), oneOf(chance, 2, 2, 2, 3, 3, 4, 5) // five take a quarter of a minute
 	case crowd:
 		p.jobs, p.maxJobs = usualJobs(chance), 1+chance.IntN(2)
 		for i := range p.jobs {
