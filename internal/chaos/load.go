@@ -113,7 +113,7 @@ func (st *stage) send(ctx context.Context, all []job, within time.Duration) erro
 	pause := within / time.Duration(len(all))
 	var again []job
 	var aside asides
-	defer aside.Wait()
+	defer func() { _ = aside.Wait() }() // also where another job could not be queued
 	for i := range all {
 		if st.edits != nil {
 			if all[i].edits {
