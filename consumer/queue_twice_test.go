@@ -207,6 +207,25 @@ func TestARequestForAWorkerThatTheMachineKnowsIsTheSpawners(t *testing.T) {
 	require.False(t, again.Ended)
 }
 
+// A job may have been answered with the worker of another. As long as that runs, nobody is told that it has ended.
+func TestARequestForTheWorkerOfAnotherJobIsTheSpawners(t *testing.T) {
+	t.Parallel()
+	for name, state := range map[string]messages.State{"it runs": messages.StateReady, "it has ended": messages.StateExited} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, natstest.Server(t).URL())
+			job := `{"job_id":"job-2","worker_id":"w","model":"m","device":"cpu"}`
+			pid := resultOf(messages.Job{JobID: "job-2", WorkerID: "w"}).PID
+			f.keeper(known{newOnce(func() {}), messages.Worker{WorkerID: "w", JobID: "job-1", PID: pid, State: state}}, consumer.Config{})
+			resultFrom(t, ask(t, f.nc, "gpu-1", job))
+			f.success("job-2")
+			again := resultFrom(t, ask(t, f.nc, "gpu-1", job))
+			require.True(t, again.Replayed)
+			require.Equal(t, state == messages.StateExited, again.Ended)
+		})
+	}
+}
+
 // A request whose job failed before a worker was started is tried again, as it is without a stream.
 func TestARequestThatStartedNothingIsTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -191,13 +191,15 @@ func (h *hive) recallRequest(ctx context.Context, t *task) bool {
 	return true
 }
 
-// knows reports whether this machine knows that the job of t started a worker.
+// knows reports whether this machine knows that the job of t started a worker, or that the worker runs which the job was answered with: one
+// that another job had started.
 func (h *hive) knows(ctx context.Context, t *task) (known bool) {
 	var err error
 	defer func() { known = known && err == nil }()
 	defer h.recovered(t.job, &err)
 	answer, err := h.spawner.Get(ctx, messages.GetRequest{Operation: messages.WorkerGet, HiveID: h.HiveID, WorkerID: t.job.WorkerID})
-	return err == nil && answer.Worker.JobID == t.job.JobID
+	w := answer.Worker
+	return err == nil && (w.JobID == t.job.JobID || w.PID != 0 && w.PID == t.before.result.PID && w.State != messages.StateExited)
 }
 
 // retry puts a queued job that failed for now back into the queue, and reports false if it did not: because it failed for good,

@@ -121,6 +121,7 @@ func (s *Spawner) watchAgain(rec record) {
 		s.cfg.Logger.Warn("worker of an earlier hive runs and cannot be watched", "worker", worker, "pid", pid, "err", err)
 		return
 	}
+	s.keepPort(rec)
 	s.observe(p, rec, func(exit process.Exit, end end) {
 		s.cfg.Exited(exitEvent(rec.Result, exit, end.OOMKilled))
 	})

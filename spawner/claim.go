@@ -64,12 +64,20 @@ func (s *Spawner) held(job messages.Job, prior *record, err error) (*record, err
 		}
 	case err != nil:
 		return nil, unexpected("read the record of a worker that runs", err)
+	case prior.Job.JobID != job.JobID && !s.leftSomething(*prior):
+		return nil, startedElsewhere(job) // by a start that has written nothing yet, as while its program is built
 	case prior.Job.JobID != job.JobID:
 		return nil, messages.Errorf(messages.WorkerConflict,
 			"worker %s (PID %d) of job %s has ended, but a process that it started holds its lock: end that, or use another worker_id",
 			job.WorkerID, prior.Process.PID, prior.Job.JobID)
 	}
 	return prior, s.checkSame(job, *prior)
+}
+
+// leftSomething reports whether a process of a worker that has ended lives on. When in doubt, one does.
+func (s *Spawner) leftSomething(rec record) bool {
+	members, err := s.run.Members(s.treeOf(rec))
+	return err != nil || len(members) > 0
 }
 
 // claimed looks at what an earlier run left of a worker whose lock is free. A worker that closed the descriptors it did
@@ -113,7 +121,7 @@ func (s *Spawner) recover(job messages.Job) (*record, error) {
 	if prior.Job.WorkerID != job.WorkerID || messages.CheckID(prior.Job.JobID) != nil || log != s.logPath(prior.Job) {
 		log = "" // not its own, so it proves nothing
 	}
-	found, err := s.run.FindHolder(job.WorkerID, envWorkerID, log)
+	found, err := s.run.FindHolder(job.WorkerID, log, envWorkerID+"="+job.WorkerID, envJobID+"="+prior.Job.JobID)
 	if there, err := s.readRecord(job.WorkerID); err == nil { // it was not cut short: whoever starts it has written it by now
 		return there, nil
 	}

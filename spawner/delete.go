@@ -13,10 +13,10 @@ import (
 )
 
 // deletes are the deletions under way, so that two jobs that delete one worker at once are one deletion: a second SIGTERM
-// makes many servers give up what they were finishing.
+// makes many servers give up what they were finishing. A worker that was started meanwhile under the same id is another one.
 type deletes struct {
 	mu    sync.Mutex
-	under map[string]*deletion // by worker
+	under map[process.Identity]*deletion // by the worker's first process
 }
 
 // deletion is one end of a worker, for everyone who asked for it.
@@ -46,11 +46,12 @@ func (s *Spawner) Delete(ctx context.Context, job messages.DeleteJob, emit func(
 			"worker %s is process %d since %s, not %d; use that pid, or none", job.WorkerID, rec.Process.PID,
 			rec.Process.At.Format(time.RFC3339), job.PID)
 	}
-	d, mine := s.deletes.begin(job.WorkerID)
+	leader := rec.Process.Identity
+	d, mine := s.deletes.begin(job.WorkerID, leader)
 	if !mine {
 		return s.join(ctx, d, job, *rec, tell)
 	}
-	defer s.deletes.end(job.WorkerID, d)
+	defer s.deletes.end(leader, d)
 	d.deleted, d.err = s.endWorker(ctx, job, *rec, tell)
 	return d.deleted, d.err
 }
@@ -141,23 +142,23 @@ func (s *Spawner) join(ctx context.Context, d *deletion, job messages.DeleteJob,
 }
 
 // begin returns the deletion of the worker that is under way, or a new one, which is the caller's to end.
-func (d *deletes) begin(worker string) (under *deletion, mine bool) {
+func (d *deletes) begin(worker string, leader process.Identity) (under *deletion, mine bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if under, ok := d.under[worker]; ok {
+	if under, ok := d.under[leader]; ok {
 		return under, false
 	}
 	if d.under == nil {
-		d.under = make(map[string]*deletion)
+		d.under = make(map[process.Identity]*deletion)
 	}
 	under = &deletion{done: make(chan struct{}), err: messages.Errorf(messages.Internal, "the deletion of worker %s broke off", worker)}
-	d.under[worker] = under
+	d.under[leader] = under
 	return under, true
 }
 
-func (d *deletes) end(worker string, under *deletion) {
+func (d *deletes) end(leader process.Identity, under *deletion) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	delete(d.under, worker)
+	delete(d.under, leader)
 	close(under.done)
 }

@@ -233,11 +233,40 @@ func (s *Spawner) keepUnseenEnd(rec record) {
 	}
 }
 
+// writeEnd keeps the end of a worker, unless what is kept says more. Two processes of the hive may see one worker end, and only its
+// parent is told how it did; and who is late must not hide the end of a worker that was started since.
 func (s *Spawner) writeEnd(rec record, e end) {
-	err := s.run.WriteExit(rec.Result.WorkerID, e)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // swept, with its directory
-		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
+	worker := rec.Result.WorkerID
+	var kept end
+	err := s.run.AddExit(worker, e)
+	if errors.Is(err, fs.ErrExist) {
+		err = s.run.ReadExit(worker, &kept)
+		if err != nil || e.replaces(kept) {
+			err = s.run.WriteExit(worker, e)
+		}
 	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // swept, with its directory
+		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", worker, "err", err)
+	}
+}
+
+// replaces reports whether e is worth more than what is kept: it is the end of a later process, or says more of the same.
+func (e end) replaces(kept end) bool {
+	if e.Process != kept.Process {
+		return e.Process.BootID != kept.Process.BootID || e.Process.StartTicks >= kept.Process.StartTicks
+	}
+	return e.says() > kept.says()
+}
+
+// says is how much the end tells: nothing, when it was, or how it was.
+func (e end) says() int {
+	switch {
+	case e.Code != nil || e.Signal != "":
+		return 2
+	case !e.At.IsZero():
+		return 1
+	}
+	return 0
 }
 
 // readEnd returns how the worker of the record ended. The error is fs.ErrNotExist if no hive saw it.

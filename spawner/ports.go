@@ -34,6 +34,13 @@ func (s *Spawner) givePort(rec record) {
 	}
 }
 
+// keepPort gives a worker that was found again its port, where the hive that started it was killed before it could.
+func (s *Spawner) keepPort(rec record) {
+	if !s.run.PortOwner(rec.Result.Port).Alive() {
+		s.givePort(rec)
+	}
+}
+
 // portInUse names the holder of a port where that can be known: the process that listens, or the worker that was given
 // the port and does not listen yet. The worker except, if any, is not meant.
 func (s *Spawner) portInUse(port int, except string) *messages.Error {

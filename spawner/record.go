@@ -99,9 +99,9 @@ func (r *record) check(worker string) error {
 	return nil
 }
 
-// replaceRecord writes down how a worker ended, unless another worker has taken its id since. Where a process that the worker
-// left behind has its lock, it is written beside the record.
-func (s *Spawner) replaceRecord(r record) error {
+// replaceRecord writes down how a worker ended, unless another worker has taken its id since, or over says no to what is there. Where a
+// process that the worker left behind has its lock, it is written beside the record.
+func (s *Spawner) replaceRecord(r record, over func(there record) bool) error {
 	claim, err := s.run.Claim(r.Result.WorkerID)
 	for tries := 0; errors.Is(err, process.ErrHeld) && tries < 25; tries++ {
 		// A child that is forked in this moment has a copy of every lock until it executes its program.
@@ -116,7 +116,7 @@ func (s *Spawner) replaceRecord(r record) error {
 		return err
 	}
 	defer claim.Release()
-	if there, err := s.readRecord(r.Result.WorkerID); err != nil || there.Process.Identity != r.Process.Identity {
+	if there, err := s.readRecord(r.Result.WorkerID); err != nil || there.Process.Identity != r.Process.Identity || !over(*there) {
 		return err
 	}
 	body, err := r.encode()

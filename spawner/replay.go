@@ -16,39 +16,72 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 	prior.Result.Ended = !prior.Process.Alive()
 	tell.replayed(prior.Result)
 	if prior.Failure == nil && !prior.answered && !prior.Process.Alive() {
-		prior.Failure = s.lost(prior)
+		prior.Failure = s.lost(ctx, &prior)
+		prior.Result.Ended = true
 	}
 	if prior.Failure != nil {
 		return messages.Result{}, prior.Failure
 	}
 	result := prior.Result
 	result.JobID, result.Replayed = job.JobID, true
-	if job.Wait != messages.WaitReady {
-		s.publish(prior)
+	mine := prior.Job.JobID == job.JobID
+	switch {
+	case job.Wait != messages.WaitReady:
+		if mine || prior.Job.Wait != messages.WaitReady { // else its own job waits for more than this one, and may fail
+			s.publish(prior)
+		}
 		return result, nil
+	case mine && prior.answered && result.Ended:
+		return result, nil // its job was answered when it was ready
 	}
 	if err := s.awaitReady(ctx, job, prior, prior.Process.Alive, tell); err != nil {
 		return messages.Result{}, err
 	}
-	if !prior.Process.Alive() {
+	if prior.Process.Alive() {
+		s.publish(prior)
+		return result, nil
+	}
+	if !mine {
 		e := messages.Errorf(messages.WorkerExited, "worker %s (PID %d) has ended; its log is %s", result.WorkerID, result.PID, result.LogPath)
 		s.dossier(e, prior, 0)
 		return messages.Result{}, e
 	}
-	s.publish(prior)
+	if e := s.lost(ctx, &prior); e != nil {
+		return messages.Result{}, e
+	}
+	result.Ended = true
 	return result, nil
 }
 
-// lost says that a worker ended before its job was answered with a result, and keeps that as the answer, unless another is kept
-// beside the record.
-func (s *Spawner) lost(rec record) *messages.Error {
-	if e := s.failureOf(rec); e != nil && e.Code == messages.WorkerExited {
+// verdict waits a moment for whoever else has the job at work to write down what it is answered with, now that its worker has ended, and
+// returns the record as it is then.
+func (s *Spawner) verdict(ctx context.Context, rec record) record {
+	for limit := time.Now().Add(100 * time.Millisecond); !rec.answered && time.Now().Before(limit) && pause(ctx, startPoll) == nil; {
+		if again, err := s.readRecord(rec.Result.WorkerID); err == nil && again.Process.Identity == rec.Process.Identity {
+			rec = *again
+		}
+	}
+	return rec
+}
+
+// lost says that a worker ended before its job was answered with a result, and keeps that as the answer, unless another is kept: in the
+// record, which rec then is, or beside it. It returns nil if the job was answered with a result after all.
+func (s *Spawner) lost(ctx context.Context, rec *record) *messages.Error {
+	*rec = s.verdict(ctx, *rec)
+	if e := s.failureOf(*rec); rec.answered || e != nil && e.Code == messages.WorkerExited {
 		return e
 	}
 	e := messages.Errorf(messages.WorkerExited, "%s (PID %d) has ended, and how is not known any more; its log is %s", rec.Result.Worker, rec.Process.PID, rec.Result.LogPath)
-	s.dossier(e, rec, 0)
-	rec.Failure = e
-	if err := s.replaceRecord(rec); err != nil {
+	s.dossier(e, *rec, 0)
+	ended := *rec
+	ended.Failure = e
+	err := s.replaceRecord(ended, func(there record) bool {
+		if there.answered {
+			*rec, e = there, there.Failure
+		}
+		return !there.answered
+	})
+	if err != nil {
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
 	}
 	return e

@@ -64,16 +64,17 @@ func (b *builds) begin(job messages.Job) {
 func (b *builds) failed(job messages.Job, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if at := b.jobs[job.WorkerID]; at != nil {
+	if at := b.jobs[job.WorkerID]; at != nil && at.job.JobID == job.JobID {
 		at.err = err
 	}
 }
 
-// end says that the job holds its claim no longer than it takes to let go of it.
+// end says that the job holds its claim no longer than it takes to let go of it. Whoever was started by it may have ended long before the
+// job does, and another job may have the claim.
 func (b *builds) end(job messages.Job) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if at := b.jobs[job.WorkerID]; at != nil {
+	if at := b.jobs[job.WorkerID]; at != nil && at.job.JobID == job.JobID {
 		delete(b.jobs, job.WorkerID)
 		close(at.done)
 	}

@@ -76,16 +76,15 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 		alive := func() bool { return !run.ended() }
 		err = s.awaitReady(ctx, job, run.record, alive, tell)
 	}
-	if err == nil && !run.ended() {
-		s.publish(run.record)
-		fault.Point("spawner-linked")
-	}
 	if run.ended() || !run.answer() { // who watches it may be busy writing down the end
 		err = s.exited(run, tell)
 	}
 	if err != nil {
 		return messages.Result{}, err
 	}
+	// Only now, because a record that says so is not taken back.
+	s.publish(run.record)
+	fault.Point("spawner-linked")
 	return run.record.Result, nil
 }
 
@@ -114,7 +113,7 @@ func (s *Spawner) exited(run *running, tell story) error {
 	}
 	rec.Failure = e
 	fault.Point("spawner-ended")
-	if err := s.replaceRecord(rec); err != nil {
+	if err := s.replaceRecord(rec, func(record) bool { return true }); err != nil {
 		s.cfg.Logger.Warn("end of a worker cannot be recorded", "worker", rec.Result.WorkerID, "err", err)
 	}
 	fault.Point("spawner-replaced")

@@ -58,7 +58,7 @@ func measure(ctx context.Context, st *stage) (g gaps, v verdict, n int, err erro
 		if err := st.queue(ctx, all[i]); err != nil {
 			return g, v, 0, err
 		}
-		if err := st.drain(ctx); err != nil {
+		if err := st.drain(ctx, all); err != nil {
 			return g, v, 0, err
 		}
 	}

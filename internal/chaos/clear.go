@@ -17,15 +17,18 @@ import (
 )
 
 // clear has the hive end every worker, and requires that nothing is left then: no process, no lock.
-func (st *stage) clear(ctx context.Context, pids map[string]int) (wrong []string) {
+func (st *stage) clear(ctx context.Context, answers []answer) (wrong []string) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for id, pid := range pids {
-		if !alive(pid) { // with its machine
-			continue
-		}
-		if err := st.end(ctx, id, pid); err != nil {
-			return append(wrong, fmt.Sprintf("%s: its worker cannot be deleted: %v", id, err))
+	starts, _ := st.startsOf()
+	for _, a := range answers {
+		for _, pid := range append(starts[a.id], a.pid) {
+			if !alive(pid) { // with its machine, or deleted
+				continue
+			}
+			if err := st.end(ctx, a.workerID(), pid); err != nil {
+				return append(wrong, fmt.Sprintf("%s: its worker cannot be deleted: %v", a.id, err))
+			}
 		}
 	}
 	if left := living(st.path("work")); len(left) > 0 {
@@ -43,10 +46,10 @@ func (st *stage) clear(ctx context.Context, pids map[string]int) (wrong []string
 	return wrong
 }
 
-// end has the hive end the worker of a job, once it is there: it may be on its way back to the server.
-func (st *stage) end(ctx context.Context, id string, pid int) error {
+// end has the hive end a worker, once it is there: it may be on its way back to the server.
+func (st *stage) end(ctx context.Context, worker string, pid int) error {
 	for {
-		_, err := st.queen.Delete(ctx, hiveID, messages.DeleteJob{WorkerID: messages.WorkerID(hiveID, id), PID: pid, GraceMS: 200}, nil)
+		_, err := st.queen.Delete(ctx, hiveID, messages.DeleteJob{WorkerID: worker, PID: pid, GraceMS: 200}, nil)
 		_, away := errors.AsType[*queen.NoHiveError](err)
 		if !away || wait(ctx, 10*time.Millisecond) != nil {
 			return err

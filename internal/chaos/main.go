@@ -36,6 +36,7 @@ type options struct {
 	random   time.Duration // how long rounds of chance are begun
 	points   []point
 	modes    []mode
+	kinds    []kind
 	calm     bool // measure the holes
 	keep     bool
 	dir      string
@@ -43,6 +44,13 @@ type options struct {
 }
 
 func main() {
+	if filepath.Base(os.Args[0]) == "cargo" {
+		if err := playCargo(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(101)
+		}
+		return
+	}
 	if len(os.Args) > 1 && os.Args[1] == "server" {
 		fmt.Fprintln(os.Stderr, "chaos server:", playServer(os.Args[2:]))
 		os.Exit(1)
@@ -52,7 +60,7 @@ func main() {
 		return
 	}
 	o := options{out: os.Stdout}
-	var point, which string
+	var point, which, about string
 	here, err := os.Executable()
 	if err != nil {
 		here = "."
@@ -64,12 +72,13 @@ func main() {
 	flag.DurationVar(&o.random, "random", 45*time.Second, "for how long rounds of chance are begun; 0 is none")
 	flag.StringVar(&point, "point", "", "one fault `point` instead of all; none for none of them")
 	flag.StringVar(&which, "mode", join(modes), "`who` is struck at the points")
+	flag.StringVar(&about, "kinds", join(kinds), "what the rounds of chance are `about`, in turn by their seeds")
 	flag.BoolVar(&o.calm, "calm", true, "measure the windows in which a death is not made up for")
 	flag.BoolVar(&o.keep, "keep", false, "keep the directories of all rounds, not only of those with a violation")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	err = o.choose(point, which)
+	err = o.choose(point, which, about)
 	violations := 0
 	if err == nil {
 		violations, err = run(ctx, o)
@@ -90,7 +99,7 @@ func main() {
 }
 
 // choose fills in what is to be done, and checks what is needed for it.
-func (o *options) choose(name, which string) error {
+func (o *options) choose(name, which, about string) error {
 	var err error
 	if o.programs.self, err = os.Executable(); err != nil {
 		return err
@@ -116,6 +125,12 @@ func (o *options) choose(name, which string) error {
 			return fmt.Errorf("there is no mode %s; there are %s", word, join(modes))
 		}
 		o.modes = append(o.modes, mode(word))
+	}
+	for word := range strings.SplitSeq(about, ",") {
+		if !slices.Contains(kinds, kind(word)) {
+			return fmt.Errorf("there is no kind %s; there are %s", word, join(kinds))
+		}
+		o.kinds = append(o.kinds, kind(word))
 	}
 	return nil
 }

@@ -42,9 +42,9 @@ func (r *report) begin() {
 	fmt.Fprintf(r.out, "chaos: %d fault points, struck at: %s; then %s of chance; seed %d\n", len(r.points), join(r.modes), r.random, r.seed)
 }
 
-func join(modes []mode) string {
+func join[T ~string](all []T) string {
 	var words []string
-	for _, m := range modes {
+	for _, m := range all {
 		words = append(words, string(m))
 	}
 	return strings.Join(words, ",")
@@ -187,7 +187,7 @@ func (r *report) playRandom(ctx context.Context) {
 }
 
 func (r *report) playOne(ctx context.Context, seed uint64) {
-	p := draw(rand.New(rand.NewPCG(seed, 0))) //nolint:gosec // chance that can be had again
+	p := draw(r.kinds[seed%uint64(len(r.kinds))], rand.New(rand.NewPCG(seed, 0))) //nolint:gosec // chance that can be had again
 	o := r.round(ctx, func(ctx context.Context, st *stage) (verdict, int, error) {
 		v, err := p.play(ctx, st)
 		return v, len(p.jobs), err
@@ -203,7 +203,7 @@ func (r *report) playOne(ctx context.Context, seed uint64) {
 	}
 	fmt.Fprintf(r.out, "%s  chance %-6d  %4.1fs  %s\n", word, seed, o.took.Seconds(), p)
 	if o.bad() {
-		r.tellWrong(o, seed, "-point none -random 1ms -lanes 1", "wrong")
+		r.tellWrong(o, seed, fmt.Sprintf("-point none -random 1ms -lanes 1 -kinds %s", p.kind), "wrong")
 	}
 }
 

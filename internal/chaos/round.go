@@ -32,6 +32,9 @@ var errMissed = errors.New("no hive came to the point")
 // strike plays one round: a hive is struck at a point under load, and when all has come back, nothing is wrong.
 func strike(ctx context.Context, st *stage, p point, m mode, chance *rand.Rand) (verdict, error) {
 	all := jobs(p.models(), chance)
+	for i := range all {
+		all[i].ready = (all[i].model == serving || all[i].model == other) && chance.IntN(2) == 0
+	}
 	st.maxJobs = 2 + chance.IntN(7)
 	ctx, cancel := context.WithCancel(ctx)
 	sent := st.sendAside(ctx, all, 0)

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/rbee-keeper/hive/internal/natsd"
+	"github.com/rbee-keeper/hive/internal/netfault"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
 )
@@ -41,6 +42,7 @@ type stage struct {
 	ports    ports
 	watch    time.Duration
 	maxJobs  int
+	env      []string // of every hive
 
 	server *party
 	hives  []*party
@@ -48,7 +50,15 @@ type stage struct {
 	js     jetstream.JetStream
 	queen  *queen.Client
 
+	network  *netfault.Proxy // between the hives and the server; nil if they are as close as can be
+	attempts int             // how often a job is given out at most
+	edits    *edits          // of the source that hives build; nil if they build nothing
+	silent   bool            // a hive was not heard of for a while, and lived
+	squats   []net.Listener  // of ports that workers have or want
+
 	mu     sync.Mutex
+	told   map[string]messages.Result // what who asked for a job was told, by job
+	places map[string]uint64          // of the jobs in the queue
 	deaths []death
 	lost   time.Time // when the machine of the hive was lost; zero if it was not
 }
@@ -70,12 +80,12 @@ func setUp(ctx context.Context, programs programs, parent string) (*stage, error
 	if err != nil {
 		return nil, err
 	}
-	st := &stage{programs: programs, dir: dir, watch: 250 * time.Millisecond, maxJobs: 8}
+	st := &stage{programs: programs, dir: dir, watch: 250 * time.Millisecond, maxJobs: 8, attempts: attempts, told: map[string]messages.Result{}, places: map[string]uint64{}}
 	if st.ports, err = leasePorts(); err != nil {
 		return nil, err
 	}
 	entry := filepath.Join(dir, "catalog", "cpu-llm-worker-rbee-v0.1.0-linux")
-	err = errors.Join(os.MkdirAll(entry, 0o755), os.Mkdir(st.path("log"), 0o700), os.Mkdir(st.path("work"), 0o700))
+	err = errors.Join(os.MkdirAll(entry, 0o755), os.Mkdir(st.path("log"), 0o700), os.MkdirAll(st.path("work/alive"), 0o700))
 	if err == nil {
 		err = os.Link(programs.worker, filepath.Join(entry, "cpu-llm-worker-rbee"))
 	}
@@ -102,6 +112,12 @@ func (st *stage) tearDown() {
 	bury(st.dir, st.programs.hive)
 	if st.nc != nil {
 		st.nc.Close()
+	}
+	if st.network != nil {
+		st.network.Close()
+	}
+	for _, squat := range st.squats {
+		_ = squat.Close()
 	}
 	if st.server != nil {
 		st.server.kill()
@@ -166,9 +182,13 @@ func (st *stage) connect(ctx context.Context) error {
 	if _, err := st.queen.Apply(ctx, queen.StreamsConfig{}, false); err != nil {
 		return err
 	}
+	return st.makeConsumer(ctx)
+}
+
+func (st *stage) makeConsumer(ctx context.Context) error {
 	names := messages.Subjects{}.Streams()
-	_, err = st.js.CreateConsumer(ctx, names.Jobs, jetstream.ConsumerConfig{
-		Durable: names.Consumer(hiveID), FilterSubject: names.HiveJobs(hiveID), AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: attempts,
+	_, err := st.js.CreateOrUpdateConsumer(ctx, names.Jobs, jetstream.ConsumerConfig{
+		Durable: names.Consumer(hiveID), FilterSubject: names.HiveJobs(hiveID), AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: st.attempts,
 	})
 	return err
 }
@@ -177,8 +197,13 @@ func (st *stage) connect(ctx context.Context) error {
 func (st *stage) startHive(fault string, env ...string) (*party, error) {
 	cmd := exec.Command(st.programs.hive, "serve")
 	cmd.Dir = "/"
+	url := "nats://" + st.address()
+	if st.network != nil {
+		url = "nats://" + st.network.Addr()
+	}
+	env = append(env, st.env...)
 	cmd.Env = append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + st.dir, "NATS_URL=nats://" + st.address(), "RBEE_HIVE_ID=" + hiveID, "RBEE_QUEUE=auto",
+		"PATH=" + st.path("bin") + ":" + os.Getenv("PATH"), "HOME=" + st.dir, "NATS_URL=" + url, "RBEE_HIVE_ID=" + hiveID, "RBEE_QUEUE=auto",
 		"RBEE_CATALOG_DIR=" + st.path("catalog"), "RBEE_RUN_DIR=" + st.path("run"), "RBEE_LOG_DIR=" + st.path("log"), "RBEE_WORK_DIR=" + st.path("work"),
 		fmt.Sprintf("RBEE_PORT_RANGE=%d-%d", st.ports.first, st.ports.last), "RBEE_WATCH=" + st.watch.String(),
 		"RBEE_MAX_JOBS=" + strconv.Itoa(st.maxJobs), "RBEE_LOG_FORMAT=json", "RBEE_LOG_LEVEL=debug", "RBEE_FAULT=" + fault,
@@ -213,6 +238,18 @@ func (st *stage) awaitReady(ctx context.Context, h *party) error {
 func (st *stage) killHive(h *party) {
 	h.kill()
 	st.died(false)
+}
+
+// endHive has a process of the hive end as its supervisor does, and returns when it has.
+func (st *stage) endHive(ctx context.Context, h *party) error {
+	_ = h.cmd.Process.Signal(syscall.SIGTERM)
+	if err := await(ctx, "a hive that is told to end has", patience, func() bool { return !h.runs() }); err != nil {
+		return err
+	}
+	if code := h.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%w: a hive that was told to end, with code %d: %s", errUnexpected, code, h.said)
+	}
+	return nil
 }
 
 // loseMachine ends all that a restart of the hive's machine ends, and leaves what it leaves. The hive must have ended.

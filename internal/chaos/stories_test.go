@@ -47,6 +47,7 @@ func TestRead(t *testing.T) {
 		deaths       []death
 		wrong        string
 		lost, untold int
+		spent        bool
 	}{
 		"a whole story":                        {events: []string{"1.1", "1.2", "1.3!"}},
 		"two attempts":                         {events: []string{"1.1", "1.2r", "2.1", "2.2!"}},
@@ -56,6 +57,9 @@ func TestRead(t *testing.T) {
 		"a hive was killed, but before":        {events: []string{"1000", "1.1", "1.2", "2.1", "2.2!"}, deaths: []death{hive(2)}, wrong: "attempt 1 ends with event 2"},
 		"no end":                               {events: []string{"1.1", "1.2"}, wrong: "nobody died"},
 		"no end although another hive came":    {events: []string{"1.1", "1.2"}, deaths: []death{hive(5)}, untold: 1, wrong: "no story of it has an end"},
+		"no end of a job that is spent":        {events: []string{"1.1", "1.2"}, deaths: []death{hive(5)}, untold: 1, spent: true},
+		"no end, and nobody died":              {events: []string{"1.1", "1.2r"}, spent: true, wrong: "no story of it has an end"},
+		"the second of one attempt goes on":    {events: []string{"1.1", "2000", "1.1", "1.2!"}, deaths: []death{hive(5)}, untold: 1},
 		"nothing":                              {wrong: "no story of it has an end"},
 		"a gap":                                {events: []string{"1.1", "1.3!"}, wrong: "has no event 2 before it"},
 		"no beginning":                         {events: []string{"1.2", "1.3!"}, wrong: "has no event 1 before it"},
@@ -72,7 +76,7 @@ func TestRead(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := read(told(t, test.events...), test.deaths)
+			r := read(told(t, test.events...), test.deaths, test.spent)
 			if test.wrong == "" {
 				require.Empty(t, r.wrong)
 			} else {
@@ -85,5 +89,5 @@ func TestRead(t *testing.T) {
 	}
 	twice := told(t, "1.1", "1.2!", "2.1", "2.2!")
 	twice[2].ID = twice[0].ID
-	require.Contains(t, fmt.Sprint(read(twice, nil).wrong), "there twice")
+	require.Contains(t, fmt.Sprint(read(twice, nil, false).wrong), "there twice")
 }

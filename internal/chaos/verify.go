@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,17 +36,22 @@ type verdict struct {
 // verify checks what a round has left: one result of each job, one start of each worker, whole stories, and nothing more.
 func (st *stage) verify(ctx context.Context, all []job) (v verdict) {
 	v.ended = map[string]time.Time{}
-	if err := st.drain(ctx); err != nil {
+	if err := st.drain(ctx, all); err != nil {
 		v.wrong = append(v.wrong, err.Error())
 		return v
 	}
-	pids, wrong := st.checkResults(ctx, all, &v)
+	answers, wrong := st.answers(ctx, all, &v)
 	v.wrong = append(v.wrong, wrong...)
 	for _, check := range []func() []string{
-		func() []string { return st.checkStarts(all, pids, &v) },
-		func() []string { return st.checkLiving(pids, &v) },
+		func() []string { return st.checkCount(ctx, all) },
+		func() []string { return st.checkStarts(answers, &v) },
+		func() []string { return st.checkLiving(answers, &v) },
 		func() []string { return st.checkStories(ctx, all, &v) },
-		st.checkRecords,
+		func() []string { return st.checkRecords(answers) },
+		st.checkClashes,
+		func() []string { return st.checkTold(ctx, all) },
+		func() []string { return st.checkEdits(all) },
+		func() []string { return st.checkDead(ctx, all) },
 	} {
 		var wrong []string
 		_ = await(ctx, "all is well", settled, func() bool {
@@ -54,70 +61,125 @@ func (st *stage) verify(ctx context.Context, all []job) (v verdict) {
 		v.wrong = append(v.wrong, wrong...)
 	}
 	if len(v.wrong) == 0 {
-		v.wrong = st.clear(ctx, pids)
+		v.wrong = st.clear(ctx, answers)
 	}
 	return v
 }
 
-// checkResults requires that every job has one outcome, the right one, and never had another. It returns the processes of those whose
-// worker runs.
-func (st *stage) checkResults(ctx context.Context, all []job, v *verdict) (pids map[string]int, wrong []string) {
-	pids = map[string]int{}
+// answer is what became of a job.
+type answer struct {
+	job
+	started time.Time       // when the process was
+	pid     int             // the process that a worker was started as, or ended as; 0 if the job failed
+	failure *messages.Error // nil if it succeeded
+	dead    bool            // it came to no end
+}
+
+// answers requires that every job has one outcome, a right one.
+func (st *stage) answers(ctx context.Context, all []job, v *verdict) (answers []answer, wrong []string) {
 	for _, j := range all {
 		known, err := st.queen.Job(ctx, hiveID, j.id)
+		if err == nil && j.spent && known.State == queen.JobDead {
+			answers = append(answers, answer{job: j, dead: true})
+			continue
+		}
 		if err != nil {
 			wrong = append(wrong, fmt.Sprintf("%s has no result: %v", j.id, err))
 			continue
 		}
-		result, err := st.await(ctx, j, known)
-		failure, failed := errors.AsType[*messages.Error](err)
-		switch {
-		case err != nil && !failed:
+		a, replayed, err := st.await(ctx, j, known)
+		if err != nil {
 			wrong = append(wrong, fmt.Sprintf("%s: %v", j.id, err))
-		case j.ends() && !failed && st.outlivedWatch(result):
-		case j.ends() && (!failed || failure.Code != messages.WorkerExited):
-			wrong = append(wrong, fmt.Sprintf("%s: its worker ended at once, and the result is %s", j.id, known.Answer))
-		case !j.ends() && failed:
-			wrong = append(wrong, fmt.Sprintf("%s: its worker runs, and the result is %s", j.id, known.Answer))
-		case !j.ends():
-			pids[j.id] = result.PID
+			continue
 		}
+		if text := st.judge(a, known); text != "" {
+			wrong = append(wrong, j.id+": "+text)
+		}
+		answers = append(answers, a)
 		v.ended[j.id] = known.EndedAt
-		if result.Replayed {
+		if replayed {
 			v.replayed++
 		}
 	}
+	return answers, wrong
+}
+
+// judge says what is wrong with what became of a job.
+func (st *stage) judge(a answer, known queen.QueuedJob) string {
+	switch {
+	case a.failure == nil && a.fails == "":
+	case a.failure == nil && a.fails == messages.WorkerExited && !a.ready && st.outlivedWatch(a):
+	case a.failure == nil:
+		return fmt.Sprintf("it must fail with %s, and its result is %s", a.fails, known.Answer)
+	case a.failure.Code != a.fails && a.failure.Code != a.mayFail:
+		return fmt.Sprintf("it must not fail so, and its result is %s", known.Answer)
+	}
+	return ""
+}
+
+// checkCount requires that no result ever came in the place of another. That of a delete may, and that of a request: a refusal gives way.
+func (st *stage) checkCount(ctx context.Context, all []job) []string {
 	stream, err := st.js.Stream(ctx, messages.Subjects{}.Streams().Results)
 	if err != nil {
-		return pids, append(wrong, err.Error())
+		return []string{err.Error()}
+	}
+	least, yielding := 0, false
+	for _, j := range all {
+		if !j.spent {
+			least++
+		}
+		yielding = yielding || j.deletes || j.asked
+	}
+	state := stream.CachedInfo().State
+	most := state.Msgs
+	if yielding {
+		most = math.MaxUint64
 	}
 	// The stream keeps the last result of each job; its count tells whether one ever came in the place of another.
-	if state := stream.CachedInfo().State; state.LastSeq != uint64(len(all)) || state.Msgs != uint64(len(all)) {
-		wrong = append(wrong, fmt.Sprintf("%d jobs have %d results, and %d were ever stored", len(all), state.Msgs, state.LastSeq))
+	if state.Msgs < uint64(least) || state.Msgs > uint64(len(all)) || state.LastSeq > most {
+		return []string{fmt.Sprintf("%d jobs have %d results, and %d were ever stored", len(all), state.Msgs, state.LastSeq)}
 	}
-	return pids, wrong
+	return nil
 }
 
 // outlivedWatch reports whether the worker of a result ended so late that it counts as spawned: on a busy machine also who ends at once
 // takes a while.
-func (st *stage) outlivedWatch(r messages.Result) bool {
-	data, err := os.ReadFile(filepath.Join(st.path("run"), "workers", r.WorkerID, "exit.json"))
+func (st *stage) outlivedWatch(a answer) bool {
+	data, err := os.ReadFile(filepath.Join(st.path("run"), "workers", a.workerID(), "exit.json"))
 	var end struct {
 		At time.Time `json:"at"`
 	}
-	return err == nil && json.Unmarshal(data, &end) == nil && end.At.Sub(r.StartedAt) >= st.watch
+	return err == nil && json.Unmarshal(data, &end) == nil && end.At.Sub(a.started) >= st.watch
 }
 
 // await asks for the result as a caller who has waited does, and compares that with what the stream has.
-func (st *stage) await(ctx context.Context, j job, known queen.QueuedJob) (messages.Result, error) {
+func (st *stage) await(ctx context.Context, j job, known queen.QueuedJob) (a answer, replayed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, settled)
 	defer cancel()
-	result, err := st.queen.Await(ctx, hiveID, j.id, nil)
-	kept, keptErr := messages.DecodeResult(known.Answer)
-	if kept != result || (err == nil) != (keptErr == nil) {
-		return result, fmt.Errorf("a caller is told %+v, %w; the stream has %s", result, err, known.Answer)
+	a.job = j
+	var told, kept any
+	var keptErr error
+	if j.deletes {
+		deleted, awaitErr := st.queen.AwaitDelete(ctx, hiveID, j.id, nil)
+		a.pid, told, err = deleted.PID, deleted.PID, awaitErr
+		var stored messages.Deleted
+		stored, keptErr = messages.DecodeDeleted(known.Answer)
+		kept = stored.PID
+	} else {
+		result, awaitErr := st.queen.Await(ctx, hiveID, j.id, nil)
+		a.pid, a.started, told, err = result.PID, result.StartedAt, result, awaitErr
+		replayed = result.Replayed
+		kept, keptErr = messages.DecodeResult(known.Answer)
 	}
-	return result, err
+	failed := false
+	a.failure, failed = errors.AsType[*messages.Error](err)
+	if kept != told || (err == nil) != (keptErr == nil) {
+		return a, replayed, fmt.Errorf("a caller is told %+v, %w; the stream has %s", told, err, known.Answer)
+	}
+	if failed {
+		return a, replayed, nil
+	}
+	return a, replayed, err
 }
 
 // start is a worker that was started, as it wrote down itself.
@@ -142,52 +204,119 @@ func (st *stage) starts() (all []start, err error) {
 	return all, nil
 }
 
-// checkStarts requires that the worker of every job was started once, and is the one of its result. Where the machine was lost before
-// the result was stored, it may have been started twice.
-func (st *stage) checkStarts(all []job, pids map[string]int, v *verdict) (wrong []string) {
-	v.again = 0
+// startsOf returns the processes that were started, by job.
+func (st *stage) startsOf() (map[string][]int, error) {
 	starts, err := st.starts()
-	if err != nil {
-		return []string{err.Error()}
-	}
 	of := map[string][]int{}
 	for _, s := range starts {
 		of[s.job] = append(of[s.job], s.pid)
 	}
-	for _, j := range all {
-		started := of[j.id]
-		if len(started) == 2 && v.ended[j.id].After(st.lost) && !st.lost.IsZero() {
+	return of, err
+}
+
+// checkStarts requires that the worker of every job was started once, and is the one of its result. Where the machine was lost before
+// the result was stored, it may have been started twice. Of jobs that share a worker each may have started it, or found it.
+func (st *stage) checkStarts(answers []answer, v *verdict) (wrong []string) {
+	v.again = 0
+	of, err := st.startsOf()
+	if err != nil && !(errors.Is(err, os.ErrNotExist) && !slices.ContainsFunc(answers, func(a answer) bool { return a.starts() })) {
+		return []string{err.Error()}
+	}
+	byWorker := map[string][]int{}
+	for _, a := range answers {
+		byWorker[a.workerID()] = append(byWorker[a.workerID()], of[a.id]...)
+	}
+	for _, a := range answers {
+		started := of[a.id]
+		if len(started) == 2 && v.ended[a.id].After(st.lost) && !st.lost.IsZero() {
 			started = started[1:]
 			v.again++
 		}
-		switch {
-		case len(started) != 1:
-			wrong = append(wrong, fmt.Sprintf("%s: its worker was started %d times (PIDs %v)", j.id, len(started), started))
-		case pids[j.id] != 0 && pids[j.id] != started[0]:
-			wrong = append(wrong, fmt.Sprintf("%s: its worker is %d, and its result says %d", j.id, started[0], pids[j.id]))
+		delete(of, a.id)
+		most, least := 0, 0
+		if a.job.starts() {
+			most, least = 1, 1
 		}
-		delete(of, j.id)
+		if a.worker != "" {
+			least, started = 0, byWorker[a.workerID()]
+			most = len(started)
+		}
+		switch {
+		case len(started) < least || len(started) > most:
+			wrong = append(wrong, fmt.Sprintf("%s: its worker was started %d times (PIDs %v)", a.id, len(started), started))
+		case a.pid != 0 && !a.deletes && !slices.Contains(started, a.pid): // who is deleted may not have written down yet that it is there
+			wrong = append(wrong, fmt.Sprintf("%s: its worker is %v, and its result says %d", a.id, started, a.pid))
+		}
 	}
 	for id := range of {
 		wrong = append(wrong, fmt.Sprintf("a worker was started for %q, which nobody asked for", id))
+	}
+	return append(wrong, st.checkStartedOnce(answers)...)
+}
+
+// checkStartedOnce requires that no job started two workers, also where several share one.
+func (st *stage) checkStartedOnce(answers []answer) (wrong []string) {
+	of, _ := st.startsOf()
+	for _, a := range answers {
+		if a.worker != "" && len(of[a.id]) > 1 {
+			wrong = append(wrong, fmt.Sprintf("%s started %d workers (PIDs %v)", a.id, len(of[a.id]), of[a.id]))
+		}
 	}
 	return wrong
 }
 
 // checkLiving requires that the workers of the results run, and nothing else.
-func (st *stage) checkLiving(pids map[string]int, v *verdict) (wrong []string) {
-	expected := map[int]bool{}
-	for id, pid := range pids {
-		if expected[pid] = true; !alive(pid) && !v.ended[id].Before(st.lost) {
+func (st *stage) checkLiving(answers []answer, v *verdict) (wrong []string) {
+	expected, doubted := st.expected(answers)
+	for pid, id := range expected {
+		if !alive(pid) && !v.ended[id].Before(st.lost) {
 			wrong = append(wrong, fmt.Sprintf("%s: its worker (PID %d) does not run", id, pid))
 		}
 	}
 	for _, pid := range living(st.path("work")) {
-		if !expected[pid] {
+		if expected[pid] == "" && !doubted[pid] {
 			wrong = append(wrong, fmt.Sprintf("process %d runs and is nobody's result", pid))
 		}
 	}
 	return wrong
+}
+
+// expected returns the processes that must run, with the job of each, and those that may: a delete that finds its worker ended, because the
+// hive that ended it was killed before it could say so, does not say which process that was.
+func (st *stage) expected(answers []answer) (must map[int]string, may map[int]bool) {
+	must, may = map[int]string{}, map[int]bool{}
+	of, _ := st.startsOf()
+	ended, doubted := map[int]bool{}, map[string]bool{}
+	for _, a := range answers {
+		if a.deletes {
+			ended[a.pid] = true
+			doubted[a.worker] = doubted[a.worker] || a.failure != nil
+		}
+	}
+	for _, a := range answers {
+		switch {
+		case a.deletes || ended[a.pid]:
+		case a.pid != 0 && doubted[a.workerID()]:
+			may[a.pid] = true
+		case a.pid != 0 && a.fails == "":
+			must[a.pid] = a.id
+		case a.fails == messages.PortInUse || a.fails == messages.NotReady: // it goes on
+			for _, pid := range of[a.id] {
+				must[pid] = a.id
+			}
+		}
+	}
+	// Who was told that nothing of the worker runs, behind the one start of it, was told so for good.
+	for _, a := range answers {
+		if a.deletes && a.behind >= 0 {
+			for pid := range may {
+				if slices.ContainsFunc(answers, func(b answer) bool { return b.pid == pid && b.worker == a.worker }) {
+					delete(may, pid)
+				}
+			}
+		}
+	}
+	return must, may
 }
 
 // checkStories requires that what was told of each job is whole, but for what a death explains.
@@ -201,7 +330,7 @@ func (st *stage) checkStories(ctx context.Context, all []job, v *verdict) (wrong
 		if err != nil {
 			return []string{err.Error()}
 		}
-		r := read(events, deaths)
+		r := read(events, deaths, j.spent)
 		v.lost, v.untold = v.lost+r.lost, v.untold+r.untold
 		for _, text := range r.wrong {
 			wrong = append(wrong, j.id+": "+text)
@@ -210,15 +339,24 @@ func (st *stage) checkStories(ctx context.Context, all []job, v *verdict) (wrong
 	return wrong
 }
 
-// checkRecords requires that no start is left half done in the run directory.
-func (st *stage) checkRecords() (wrong []string) {
+// checkRecords requires that no start is left half done in the run directory. The job of a worker that was never ready and goes on is not
+// answered for good: it is in its lock file.
+func (st *stage) checkRecords(answers []answer) (wrong []string) {
+	open := map[string]bool{}
+	for _, a := range answers {
+		open[a.workerID()] = a.fails == messages.PortInUse || a.fails == messages.NotReady
+	}
 	dirs, _ := filepath.Glob(st.path("run/workers/*"))
 	for _, dir := range dirs {
-		data, err := os.ReadFile(filepath.Join(dir, "worker.json"))
+		name := "worker.json"
+		if open[filepath.Base(dir)] {
+			name = "lock"
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			wrong = append(wrong, fmt.Sprintf("the run directory has a worker without a record: %v", err))
 		} else if !json.Valid(data) {
-			wrong = append(wrong, fmt.Sprintf("%s/worker.json is no record: %s", dir, data))
+			wrong = append(wrong, fmt.Sprintf("%s/%s is no record: %s", dir, name, data))
 		}
 	}
 	return wrong

@@ -109,7 +109,12 @@ func (j *job) once(ctx context.Context) (changed bool, err error) {
 	}
 	began := time.Now()
 	j.saw()
+	failed, err := j.beginStamp(j.profile, strings.Join(args, " "))
+	if err != nil {
+		return false, err
+	}
 	if err := j.run(ctx, args, dir); err != nil {
+		failed()
 		return false, err
 	}
 	after, broken, err := j.inputs(j.profile)

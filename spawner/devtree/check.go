@@ -80,6 +80,8 @@ func (s *source) compare(v *Verdict, inputs []input) error {
 	}
 	args, _ := s.command(v.Profile)
 	switch {
+	case st != nil && st.building:
+		v.Because = "is being built, or was when that broke off"
 	case st == nil || st.program != program:
 		s.compareTimes(v, inputs, program) // somebody else built it
 	case st.command != strings.Join(args, " "):

@@ -16,16 +16,21 @@ import (
 // was set, and where a source was saved while the build was at work.
 //
 // It is text, so that a person can read it: each line an identity and a quoted path.
+//
+// While a build is at work it says that and nothing else: whoever is killed then leaves a program of which nobody knows what it was made of.
 type stamp struct {
-	command string
-	program identity
-	inputs  map[string]string // identities as text, by path
+	command  string
+	building bool // the build has not come to its end
+	program  identity
+	inputs   map[string]string // identities as text, by path
 }
 
 const (
 	stampHead = "rbee-hive build stamp 1\n"
 	// changing is the identity of an input that changed while it was built with: nobody knows which version was read.
 	changing = "?"
+	// building is what stands in the place of the program while it is built.
+	building = "building"
 )
 
 // text is the identity as a stamp holds it.
@@ -68,12 +73,42 @@ func (s *source) writeStamp(profile, command string, program identity, inputs []
 		}
 		b = append(strconv.AppendQuote(append(b, ' '), in.path), '\n')
 	}
+	return s.putStamp(profile, b)
+}
+
+func (s *source) putStamp(profile string, content []byte) error {
 	path := s.stampPath(profile)
 	next := path + ".next"
-	if err := os.WriteFile(next, b, 0o644); err != nil {
+	if err := os.WriteFile(next, content, 0o644); err != nil {
 		return err
 	}
 	return os.Rename(next, path)
+}
+
+// beginStamp says that the program is being built. What it returns puts back what was known before, for a build that failed and left the
+// program as it was.
+func (s *source) beginStamp(profile, command string) (failed func(), err error) {
+	before, err := os.ReadFile(s.stampPath(profile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	path, _, _ := s.find()
+	was, _ := programOf(path) // zero if there is none
+	b := append(strconv.AppendQuote([]byte(stampHead), command), '\n')
+	if err := s.putStamp(profile, append(b, building+"\n"...)); err != nil {
+		return nil, err
+	}
+	return func() {
+		path, _, _ := s.find()
+		if now, _ := programOf(path); now != was {
+			return
+		}
+		if before == nil {
+			_ = os.Remove(s.stampPath(profile))
+		} else {
+			_ = s.putStamp(profile, before)
+		}
+	}, nil
 }
 
 // readStamp returns what is known of the last build here; nil if nothing is.
@@ -105,6 +140,9 @@ func parseStamp(content []byte) (*stamp, error) {
 	}
 	program, rest, _ := strings.Cut(rest, "\n")
 	st := &stamp{command: command, inputs: make(map[string]string, strings.Count(rest, "\n"))}
+	if st.building = program == building; st.building {
+		return st, nil
+	}
 	if st.program, err = parseIdentity(program); err != nil {
 		return nil, err
 	}

@@ -509,3 +509,34 @@ func gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
+
+// A hive that is killed while it builds leaves the builder at work, and a program of which nobody knows what it was made of: what was saved
+// meanwhile may not be in it, however much newer it is.
+func TestUpdateTrustsNoBuildThatBrokeOff(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t)
+	tr.requireBuild(tr.updater(nil), "has not been built")
+	tr.write(crateDir+"/src/main.rs", "fn main() { one() }\n")
+	tr.plays("write "+crateDir+"/src/main.rs saved while it is built", "make", "await never")
+	killed := tr.updater(nil)
+	broken := make(chan error, 1)
+	go func() { broken <- update(t, killed).err }()
+	require.Eventually(t, func() bool { return tr.read("waits") != "" }, 10*time.Second, time.Millisecond)
+	next := tr.updater(nil)
+	v, err := next.Check(worker)
+	require.NoError(t, err)
+	require.False(t, v.Fresh)
+	require.Equal(t, "is being built, or was when that broke off", v.Because)
+	killed.Close()
+	require.ErrorIs(t, <-broken, devtree.ErrClosed)
+	tr.plays("make")
+	tr.requireBuild(next, "when that broke off")
+	tr.requireFresh(next)
+
+	// One that fails and leaves the program as it was tells the same as before.
+	tr.write(crateDir+"/src/main.rs", "fn main() { wrong }\n")
+	tr.plays("exit 101")
+	for range 2 {
+		require.Contains(t, update(t, next).verdict().Because, "main.rs changed")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -77,7 +78,7 @@ func (c *Claim) Commit(p Started) error {
 // this process is killed meanwhile; only where there is no room for a second file, a moment without a record is risked.
 func (c *Claim) Replace(p Started, body []byte) error {
 	path, now := c.run.worker(c.worker)+"/"+recordFile, time.Now()
-	err := writeUnfinished(path, encodeRecord(p, body))
+	err := writeUnfinished(path+unfinished, encodeRecord(p, body))
 	if err == nil {
 		fault.Point("process-rewritten")
 		err = os.Rename(path+unfinished, path)
@@ -104,17 +105,32 @@ func (c *Claim) Remove() error {
 			return &fs.PathError{Op: "unlink", Path: path, Err: err}
 		}
 	}
-	if err := unix.Rmdir(c.run.worker(c.worker)); err != nil {
-		return &fs.PathError{Op: "rmdir", Path: c.run.worker(c.worker), Err: err}
+	dir := c.run.worker(c.worker)
+	err := unix.Rmdir(dir)
+	if errors.Is(err, unix.ENOTEMPTY) {
+		removeUnfinished(dir)
+		err = unix.Rmdir(dir)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "rmdir", Path: dir, Err: err}
 	}
 	return nil
 }
 
-// behind returns the files that an earlier start may have left beside the lock, those among them that a crash left unfinished.
+// behind returns the files that an earlier start may have left beside the lock, but for those of [removeUnfinished].
 func (c *Claim) behind() []string {
-	exit, failure := c.run.exitPath(c.worker), c.run.failurePath(c.worker)
 	record := c.run.worker(c.worker) + "/" + recordFile
-	return []string{record, record + unfinished, exit, exit + unfinished, failure, failure + unfinished}
+	return []string{record, record + unfinished, c.run.exitPath(c.worker), c.run.failurePath(c.worker)}
+}
+
+// removeUnfinished removes what a crash left unfinished of the files that have no one name while they are written.
+func removeUnfinished(dir string) {
+	for _, name := range []string{exitFile, failureFile} {
+		left, _ := filepath.Glob(filepath.Join(dir, name+unfinished+"*"))
+		for _, path := range left {
+			_ = os.Remove(path)
+		}
+	}
 }
 
 // forget removes the record of an earlier start and what it wrote into the lock file. Behind that, and before anything is

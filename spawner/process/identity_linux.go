@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,14 +31,14 @@ func (id Identity) Alive() bool {
 	return err == nil && stat.ticks == id.StartTicks && stat.state != 'Z' && stat.state != 'X'
 }
 
-// FindHolder looks through /proc, once, for the process that was started with the entry NAME=worker in its environment and
-// has the worker's lock or its log open, or whose output is the log: a program that rewrites its title hides its environment. It
-// is for the one case that no record covers, a hive that was killed right behind the start: a full look costs 30 ms and more.
-// The error is [ErrGone] if there is none.
-func (d *RunDir) FindHolder(worker, name, log string) (Started, error) {
-	entry, files := []byte(name+"="+worker), map[string]bool{d.lockPath(worker): true, log: true}
+// FindHolder looks through /proc, once, for the process that was started with all the entries, NAME=value, in its environment and has the
+// worker's lock or its log open, or whose output is the log: a program that rewrites its title hides its environment. It is for the one
+// case that no record covers, a hive that was killed right behind the start: a full look costs 30 ms and more. The error is [ErrGone] if
+// there is none.
+func (d *RunDir) FindHolder(worker, log string, entries ...string) (Started, error) {
+	files := map[string]bool{d.lockPath(worker): true, log: true}
 	for _, pid := range pids() {
-		if pid == os.Getpid() || !printsTo(pid, log) && (!hasEnv(pid, entry) || !hasFile(pid, files)) {
+		if pid == os.Getpid() || !printsTo(pid, log) && (!hasEnv(pid, entries) || !hasFile(pid, files)) {
 			continue
 		}
 		id := Identity{PID: pid, BootID: bootID()}
@@ -59,18 +60,15 @@ func printsTo(pid int, path string) bool {
 	return false
 }
 
-// hasEnv reports whether the environment that the process was started with holds the entry.
-func hasEnv(pid int, entry []byte) bool {
+// hasEnv reports whether the environment that the process was started with holds all the entries.
+func hasEnv(pid int, entries []string) bool {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
 		return false
 	}
-	for have := range bytes.SplitSeq(data, []byte{0}) {
-		if bytes.Equal(have, entry) {
-			return true
-		}
-	}
-	return false
+	return !slices.ContainsFunc(entries, func(entry string) bool {
+		return !bytes.Contains(append([]byte{0}, data...), []byte("\x00"+entry+"\x00"))
+	})
 }
 
 // ticksBetween returns the start time of a process that was started between two moments since the boot, as the kernel

@@ -18,15 +18,19 @@ func (d *RunDir) GivePort(port int, to Identity) error {
 	return writeOwn(d.portPath(port), data)
 }
 
-// portOf returns the process that was given the port last, whose lock file is open; the zero Identity if none was, as far as is
-// known.
-func (d *RunDir) portOf(port, lock int) (last Identity) {
-	var file unix.Stat_t
-	if unix.Fstat(lock, &file) != nil || file.Size == 0 { // as it is before the first
-		return Identity{}
-	}
+// PortOwner returns the process that was given the port last; the zero Identity if none was, as far as is known.
+func (d *RunDir) PortOwner(port int) (last Identity) {
 	if d.readJSON(d.portPath(port), &last) != nil {
 		return Identity{}
 	}
 	return last
+}
+
+// portOf is [RunDir.PortOwner] of a port whose lock file is open.
+func (d *RunDir) portOf(port, lock int) Identity {
+	var file unix.Stat_t
+	if unix.Fstat(lock, &file) != nil || file.Size == 0 { // as it is before the first
+		return Identity{}
+	}
+	return d.PortOwner(port)
 }

@@ -322,12 +322,14 @@ func TestFindHolder(t *testing.T) {
 	m, other := newMachine(t), newMachine(t)
 	p := m.start(t, "twin", "twin")
 	other.start(t, "twin", "twin")
-	found, err := m.run.FindHolder("twin", playAs, "")
+	found, err := m.run.FindHolder("twin", "", playAs+"=twin")
 	require.NoError(t, err)
 	require.Equal(t, p.Identity, found.Identity, "its namesake of another run directory is not meant")
 	require.WithinDuration(t, p.At, found.At, time.Second)
-	_, err = m.run.FindHolder("nobody", playAs, "")
-	require.ErrorIs(t, err, process.ErrGone)
+	for _, not := range [][]string{{playAs + "=nobody"}, {playAs + "=twin", "OF_ANOTHER_JOB=yes"}} {
+		_, err = m.run.FindHolder("twin", "", not...)
+		require.ErrorIs(t, err, process.ErrGone)
+	}
 }
 
 func TestRecordSurvivesACutShortStart(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -161,7 +162,7 @@ const (
 	recordFile  = "worker.json"
 	exitFile    = "exit.json"
 	failureFile = "failure.json"
-	unfinished  = ".new" // behind the name of a file that is being written
+	unfinished  = ".new" // behind the name of a file that is being written, before a number where several may write it
 )
 
 func (d *RunDir) workers() string              { return d.path + "/workers" }
@@ -186,37 +187,54 @@ func (d *RunDir) readJSON(path string, v any) error {
 const mostRecord = 1 << 20
 
 // WriteExit keeps v, which says how the worker's process ended, until the worker is started again. A reader finds the whole of it
-// or nothing.
-func (d *RunDir) WriteExit(worker string, v any) error { return writeJSON(d.exitPath(worker), v) }
+// or nothing, also where several write at once.
+func (d *RunDir) WriteExit(worker string, v any) error {
+	return writeJSON(d.exitPath(worker), v, os.Rename)
+}
+
+// AddExit is WriteExit where nothing is kept yet; the error is fs.ErrExist otherwise.
+func (d *RunDir) AddExit(worker string, v any) error {
+	return writeJSON(d.exitPath(worker), v, os.Link)
+}
 
 // ReadExit reads what [RunDir.WriteExit] kept into v. The error is fs.ErrNotExist if there is nothing.
 func (d *RunDir) ReadExit(worker string, v any) error { return d.readJSON(d.exitPath(worker), v) }
 
 // WriteFailure keeps v, which says how the worker's job failed although a process of it lives on, as [RunDir.WriteExit] does.
-func (d *RunDir) WriteFailure(worker string, v any) error { return writeJSON(d.failurePath(worker), v) }
+func (d *RunDir) WriteFailure(worker string, v any) error {
+	return writeJSON(d.failurePath(worker), v, os.Rename)
+}
 
 // ReadFailure reads what [RunDir.WriteFailure] kept into v. The error is fs.ErrNotExist if there is nothing.
 func (d *RunDir) ReadFailure(worker string, v any) error { return d.readJSON(d.failurePath(worker), v) }
 
-func writeJSON(path string, v any) error {
+// writeJSON writes v into a file of its own, which put makes the file at path. Unlike a record, such a file is written without the
+// worker's lock: by two processes of a hive that see one worker end, for one.
+func writeJSON(path string, v any, put func(from, to string) error) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := writeUnfinished(path, data); err != nil {
+	from := path + unfinished + "." + strconv.Itoa(os.Getpid()) + "." + strconv.FormatUint(written.Add(1), 10)
+	defer func() { _ = os.Remove(from) }()
+	if err := writeUnfinished(from, data); err != nil {
 		return err
 	}
-	return os.Rename(path+unfinished, path)
+	return put(from, path)
 }
+
+// written counts the files that this process has begun to write.
+var written atomic.Uint64
 
 // errIrregular is what is wrong with a pipe, a link or a directory where a file of the run directory is looked for.
 var errIrregular = errors.New("it is no regular file: remove it")
 
-// writeUnfinished writes what is to become the file at path. What else a worker may have put in its place is removed: it runs as this user.
+// writeUnfinished writes the file at path, which is to become another. What else a worker may have put in its place is removed: it runs
+// as this user.
 func writeUnfinished(path string, data []byte) error {
-	err := writeOwn(path+unfinished, data)
-	if errors.Is(err, errIrregular) && os.Remove(path+unfinished) == nil {
-		err = writeOwn(path+unfinished, data)
+	err := writeOwn(path, data)
+	if errors.Is(err, errIrregular) && os.Remove(path) == nil {
+		err = writeOwn(path, data)
 	}
 	return err
 }

@@ -78,7 +78,7 @@ func (p *Process) Kill() {}
 func Find(Identity) (*Process, error) { return nil, ErrGone }
 
 // FindHolder returns [ErrGone]: the system does not show what a process was started with.
-func (d *RunDir) FindHolder(_, _, _ string) (Started, error) { return Started{}, ErrGone }
+func (d *RunDir) FindHolder(_, _ string, _ ...string) (Started, error) { return Started{}, ErrGone }
 
 // Done returns nil, which is never ready.
 func (p *Process) Done() <-chan struct{} { return nil }
@@ -106,6 +106,9 @@ func (id Identity) Alive() bool { return false }
 
 // GivePort is not supported here.
 func (d *RunDir) GivePort(int, Identity) error { return errUnsupported }
+
+// PortOwner returns no process.
+func (d *RunDir) PortOwner(int) Identity { return Identity{} }
 
 func (d *RunDir) portOf(_, _ int) Identity { return Identity{} }
 

@@ -29,4 +29,4 @@ func bootID() string { return "" }
 func (id Identity) Alive() bool { return id.PID > 1 && unix.Kill(id.PID, 0) == nil }
 
 // FindHolder returns [ErrGone]: the system does not show what a process was started with.
-func (d *RunDir) FindHolder(_, _, _ string) (Started, error) { return Started{}, ErrGone }
+func (d *RunDir) FindHolder(_, _ string, _ ...string) (Started, error) { return Started{}, ErrGone }

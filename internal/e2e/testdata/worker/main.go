@@ -11,6 +11,7 @@
 //	print         prints without end, and is served
 //	torrent       prints 100 MB in each of two seconds, and exits
 //	loading       listens and is never ready
+//	slow:MS       listens, and is ready after so many milliseconds
 //	fades:CODE    listens, and exits once it was asked for its health
 //	mute          lives and does not listen
 //	patient       says when it is told to end, which it does once the file "go" is in its working directory
@@ -18,7 +19,8 @@
 //	orphans       exits and leaves a process in a session of its own
 //	other         closes what it inherited and becomes a program of another name, without an environment, that is served
 //
-// Before anything else it writes down in the file "started" of its working directory that it was started.
+// Before anything else it writes down in the file "started" of its working directory that it was started. If there is a directory "alive"
+// beside that, it also writes down in the file "clashes" if another worker of its id lives for a second longer.
 package main
 
 import (
@@ -90,6 +92,14 @@ func main() {
 		os.Exit(0)
 	case "loading":
 		serve(port, "503 Service Unavailable", func() {})
+	case "slow":
+		ready := time.Now().Add(time.Duration(number) * time.Millisecond)
+		serveAs(port, func() string {
+			if time.Now().Before(ready) {
+				return "503 Service Unavailable"
+			}
+			return "200 OK"
+		}, func() {})
 	case "fades":
 		serve(port, "503 Service Unavailable", func() {
 			fmt.Println("out of tensors")
@@ -122,7 +132,32 @@ func register() {
 	}
 	fmt.Fprintf(file, "%s %s %d\n", os.Getenv("RBEE_JOB_ID"), os.Getenv("RBEE_WORKER_ID"), os.Getpid())
 	file.Close()
+	go watchOut()
 }
+
+// watchOut holds a lock for as long as the worker lives.
+func watchOut() {
+	id := os.Getenv("RBEE_WORKER_ID")
+	alive, err := os.OpenFile("alive/"+id, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return
+	}
+	for tries := 0; syscall.Flock(int(alive.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; tries++ {
+		if tries == 100 {
+			file, err := os.OpenFile("clashes", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+			if err == nil {
+				fmt.Fprintln(file, id, os.Getpid())
+				file.Close()
+			}
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	kept = alive
+}
+
+// kept is the lock, which must not be closed by the collector.
+var kept *os.File
 
 // begin starts another process of the worker, and returns when it plays its role.
 func begin(role, port string, daemon bool) {
@@ -188,6 +223,11 @@ func torrent(how time.Duration) {
 
 // serve answers every request, whatever it asks, with the status, and then does what comes behind.
 func serve(port, status string, behind func()) {
+	serveAs(port, func() string { return status }, behind)
+}
+
+// serveAs is serve with a status that may change.
+func serveAs(port string, status func() string, behind func()) {
 	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		fmt.Println(err)
@@ -201,7 +241,7 @@ func serve(port, status string, behind func()) {
 		go func() {
 			defer conn.Close()
 			if n, _ := conn.Read(make([]byte, 4096)); n > 0 {
-				fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status)
+				fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status())
 				behind()
 			}
 		}()
