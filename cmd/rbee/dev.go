@@ -191,7 +191,8 @@ func (f *devFlags) farewell(w io.Writer, stack *devstack.Stack) {
 
 // addLLMWorker adds the flag that says where llm-worker is.
 func addLLMWorker(fs *pflag.FlagSet, path *string) {
-	fs.StringVar(path, "llm-worker", besideRbee("llm-worker"), "`file` of the worker to install")
+	fs.StringVar(path, "llm-worker", besideRbee("llm-worker"), "`file` of the worker to install (default llm-worker beside rbee)")
+	fs.Lookup("llm-worker").DefValue = "" // said in words: the path may be long
 }
 
 // besideRbee returns the path of a program in the directory of this one.

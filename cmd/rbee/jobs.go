@@ -31,8 +31,10 @@ func jobsListCommand(name string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   name,
 		Short: "List the jobs that wait or run, and those that ended",
-		Long: `It asks the streams of the fleet, which know every queued job and every result, also while no hive runs. Queue a job with
-'rbee spawn --queue'. First come the jobs in the queue, in the order in which they came:
+		Long: `It lists the jobs of the fleet's queue and those that ended, of which the streams know, also while no hive runs. Queue a job with
+'rbee spawn --queue'.
+
+First come the jobs in the queue, in the order in which they came:
 
   waiting    its hive has not been given it
   running    its hive was given it and has not said that it is done: it is at work, or will try again
@@ -57,7 +59,7 @@ When a job was queued is shown of those in the queue; 'rbee jobs get' knows it o
 	}
 	cli.Section(cmd, "Jobs", func(fs *pflag.FlagSet) {
 		fs.StringVar(&filter.Hive, "hive", "", "only those of the hive with this `id`")
-		fs.StringVar(&state, "state", "", "only those in this `state` of those above")
+		fs.StringVar(&state, "state", "", "only those in this `state`, as listed below")
 		fs.IntVar(&filter.Limit, "limit", 100, "`number` of jobs at most, up to 1000")
 		fs.StringVar(&filter.After, "after", "", "go on behind a page, `from` where it said")
 	})
