@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -125,8 +124,7 @@ func watchStack(ctx context.Context, stack *devstack.Stack, w io.Writer) (stop f
 		done()
 		return nil, err
 	}
-	out := newNarrator(w, nil)
-	out.before = func(e messages.Event) string { return out.paint.Dim(e.Time.Local().Format(time.TimeOnly)) + " " }
+	out := newNarrator(w, &lead{clock: true, about: true})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -235,8 +235,7 @@ func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages
 	if len(story) > 0 {
 		fmt.Fprintln(w)
 	}
-	out := newNarrator(w, nil)
-	out.before = func(e messages.Event) string { return out.paint.Dim(e.Time.Local().Format(time.TimeOnly)) + " " }
+	out := newNarrator(w, &lead{clock: true})
 	for _, event := range story {
 		out.tell(event)
 	}

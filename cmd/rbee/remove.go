@@ -77,7 +77,7 @@ func (f *removeFlags) run(cmd *cobra.Command, worker string) error {
 	defer done()
 	var narrate func(messages.Event)
 	if !f.quiet {
-		out := newNarrator(cmd.ErrOrStderr(), nil)
+		out := newNarrator(cmd.ErrOrStderr(), &lead{hive: f.hive == "", about: true})
 		narrate = func(e messages.Event) {
 			out.tell(e)
 			f.told = f.told || e.Action == messages.ActionDeleteFailed
