@@ -52,7 +52,8 @@ and then those with a result, also of requests, the newest first:
   done       it succeeded
   failed     its result is a failure
 
-When a job was queued is shown of those in the queue; 'rbee jobs get' knows it of all that rbee queued.`,
+What a job was about (operation, model, worker) is shown as far as its result, its message or its story says it. A narrow terminal gets
+fewer columns; -o json has everything. When a job was queued is shown of those in the queue; 'rbee jobs get' knows it of all that rbee queued.`,
 		Example: `  rbee jobs
   rbee jobs ls --hive gpu-1 --state failed -o json | jq -r '.jobs[].job_id'`,
 		Args: cobra.NoArgs,
@@ -86,15 +87,8 @@ When a job was queued is shown of those in the queue; 'rbee jobs get' knows it o
 			fmt.Fprintln(cmd.ErrOrStderr(), "No such jobs. Queue one with `rbee spawn --queue`.")
 			return nil
 		}
-		rows := [][]string{{"JOB", "STATE", "HIVE", "OPERATION", "QUEUED", "ENDED", "ATTEMPTS"}}
-		for _, job := range page.Jobs {
-			rows = append(rows, []string{
-				cli.Printable(job.JobID), string(job.State), cli.Printable(job.HiveID), cli.Printable(cmp.Or(string(job.Operation), "-")),
-				age(job.QueuedAt), age(job.EndedAt), cmp.Or(number(job.Attempts), "-"),
-			})
-		}
-		if err := cli.Table(cmd.OutOrStdout(), rows...); err != nil {
-			return err
+		for _, line := range jobTable(page.Jobs, cli.Width(cmd.OutOrStdout())) {
+			fmt.Fprintln(cmd.OutOrStdout(), line)
 		}
 		if page.Next != "" {
 			fmt.Fprintf(cmd.ErrOrStderr(), "more with --after %s\n", page.Next)
@@ -102,6 +96,25 @@ When a job was queued is shown of those in the queue; 'rbee jobs get' knows it o
 		return nil
 	}
 	return cmd
+}
+
+// spareJobColumns are those that a table of jobs does without where it would be too wide, the first of them first.
+var spareJobColumns = []string{"ATTEMPTS", "WORKER", "OPERATION", "QUEUED", "HIVE", "MODEL"}
+
+// jobTable returns the lines of a table of jobs, none wider than width unless that is 0.
+func jobTable(jobs []queen.QueuedJob, width int) []string {
+	rows := [][]string{{"JOB", "STATE", "HIVE", "OPERATION", "MODEL", "WORKER", "QUEUED", "ENDED", "ATTEMPTS"}}
+	for _, job := range jobs {
+		row := []string{
+			job.JobID, string(job.State), job.HiveID, string(job.Operation), job.Model, job.WorkerID,
+			age(job.QueuedAt), age(job.EndedAt), number(job.Attempts),
+		}
+		for i := range row {
+			row[i] = oneLine(cmp.Or(row[i], "-"))
+		}
+		rows = append(rows, row)
+	}
+	return fitting(rows, spareJobColumns, width)
 }
 
 // stateNames lists the states of a job as words.
@@ -199,6 +212,9 @@ func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages
 		}
 	}
 	add("operation", string(job.Operation))
+	add("model", job.Model)
+	add("device", job.Device)
+	add("worker", job.WorkerID)
 	for _, moment := range []struct {
 		name string
 		at   time.Time
@@ -211,14 +227,12 @@ func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages
 	add("reason", job.Reason)
 	add("asked", string(job.Job))
 	var answer struct {
-		WorkerID string          `json:"worker_id"`
-		PID      int             `json:"pid"`
-		Port     int             `json:"port"`
-		LogPath  string          `json:"log_path"`
-		Err      *messages.Error `json:"error"`
+		PID     int             `json:"pid"`
+		Port    int             `json:"port"`
+		LogPath string          `json:"log_path"`
+		Err     *messages.Error `json:"error"`
 	}
 	if job.Answer != nil && json.Unmarshal(job.Answer, &answer) == nil {
-		add("worker", answer.WorkerID)
 		add("pid", number(answer.PID))
 		add("port", number(answer.Port))
 		add("log", answer.LogPath)
