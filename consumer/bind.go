@@ -22,8 +22,6 @@ const (
 	queueAttempts = 5
 	// queuePending bounds the jobs that are delivered and not done: those of two processes with all that may be in flight.
 	queuePending = 4 * mostInFlight
-	// madeBy marks the consumers that a hive made and may change.
-	madeBy = "made_by"
 )
 
 // errNoQueue is why there is no queue to serve where nobody wants one: no JetStream, or no stream of jobs.
@@ -82,7 +80,7 @@ func (h *hive) consumerConfig(streams messages.Streams) jetstream.ConsumerConfig
 		Name: streams.Consumer(h.HiveID), Durable: streams.Consumer(h.HiveID), Description: "jobs of hive " + h.HiveID,
 		FilterSubject: streams.HiveJobs(h.HiveID), DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy,
 		AckWait: queueAckWait, MaxDeliver: queueAttempts, MaxAckPending: queuePending,
-		Metadata: map[string]string{madeBy: messages.ServiceName},
+		Metadata: map[string]string{messages.MetaMadeBy: messages.ServiceName},
 	}
 }
 
@@ -101,7 +99,7 @@ func (h *hive) findConsumer(ctx context.Context, stream string, want jetstream.C
 		return nil, err
 	}
 	got := c.CachedInfo().Config
-	if got.Metadata[madeBy] != messages.ServiceName || len(differences(got, want)) == 0 && usable(got, want) == nil {
+	if got.Metadata[messages.MetaMadeBy] != messages.ServiceName || len(differences(got, want)) == 0 && usable(got, want) == nil {
 		return c, nil
 	}
 	got.FilterSubject, got.FilterSubjects, got.BackOff = want.FilterSubject, nil, nil

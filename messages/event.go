@@ -39,6 +39,7 @@ const (
 
 	ActionDeleteStart   Action = "worker_delete_start"
 	ActionDeleteSigterm Action = "worker_delete_sigterm"
+	ActionDeleteHurried Action = "worker_delete_hurried" // another job that deletes the worker left it less time
 	ActionDeleteSigkill Action = "worker_delete_sigkill"
 	// ActionDeleteComplete is the last event of a job that deleted its worker: nothing of it runs any more.
 	ActionDeleteComplete Action = "worker_delete_complete"

@@ -3,6 +3,9 @@ package messages
 // ServiceName is the name under which every hive is found as a NATS service: nats micro info rbee-hive.
 const ServiceName = "rbee-hive"
 
+// MetaMadeBy is the key in the metadata of a hive's consumer of the queue that says, by [ServiceName], that the hive may change it.
+const MetaMadeBy = "made_by"
+
 // The keys of a hive's service metadata.
 const (
 	// MetaHiveID is the hive's id; the service's own id is random.

@@ -64,7 +64,9 @@ func (a *archive) job(ctx context.Context, hive, id string) (QueuedJob, error) {
 	// A failure that may pass is no outcome of a job that is still to be tried.
 	switch {
 	case answer != nil && !(waits != nil && answered.passing):
-		return answered.since(job), nil
+		found := []QueuedJob{answered.since(job)}
+		a.inform(ctx, found)
+		return found[0], nil
 	case waits != nil:
 		job, err = a.queued(ctx, waits)
 		job.Job = waits.Data
@@ -81,6 +83,7 @@ func (j QueuedJob) since(before QueuedJob) QueuedJob {
 		return j
 	}
 	j.Job, j.QueuedAt, j.Operation = before.Job, before.QueuedAt, cmp.Or(before.Operation, j.Operation)
+	j.about(subject{WorkerID: before.WorkerID, Model: before.Model, Device: before.Device})
 	return j
 }
 

@@ -19,15 +19,16 @@ const (
 	readBytes = 4 << 20
 )
 
-// directGet asks a stream for messages as they are (ADR-31 of the NATS architecture): the last one of a subject, or a batch of a
+// directGet asks a stream for messages as they are (ADR-31 of the NATS architecture): the last one of a subject or of each of several, or a batch of a
 // subject from a place or a moment on.
 type directGet struct {
-	Last     string     `json:"last_by_subj,omitempty"`
-	Subject  string     `json:"next_by_subj,omitempty"`
-	From     uint64     `json:"seq,omitempty"`
-	Since    *time.Time `json:"start_time,omitempty"`
-	Batch    int        `json:"batch,omitempty"` // 0: one message, behind which nothing is said
-	MaxBytes int        `json:"max_bytes,omitempty"`
+	Last       string     `json:"last_by_subj,omitempty"`
+	LastOfEach []string   `json:"multi_last,omitempty"` // with Batch
+	Subject    string     `json:"next_by_subj,omitempty"`
+	From       uint64     `json:"seq,omitempty"`
+	Since      *time.Time `json:"start_time,omitempty"`
+	Batch      int        `json:"batch,omitempty"` // 0: one message, behind which nothing is said
+	MaxBytes   int        `json:"max_bytes,omitempty"`
 }
 
 // getDirect returns what a stream answers, and how many messages there are behind that.

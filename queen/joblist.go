@@ -75,7 +75,9 @@ func (c *Client) Jobs(ctx context.Context, filter JobFilter) (JobPage, error) {
 		}
 		seq = a.results.CachedInfo().State.LastSeq
 	}
-	return page, a.listResults(ctx, filter, seq, &page)
+	err = a.listResults(ctx, filter, seq, &page)
+	a.inform(ctx, page.Jobs)
+	return page, err
 }
 
 // check returns where the page begins.
@@ -86,7 +88,7 @@ func (f *JobFilter) check() (place string, seq uint64, err error) {
 		}
 	}
 	if f.State != "" && !slices.Contains(JobStates, f.State) {
-		return "", 0, messages.Errorf(messages.InvalidJob, "state: is %s; use one of %v", f.State, JobStates)
+		return "", 0, messages.Errorf(messages.InvalidJob, "state: is %s; use one of %s", f.State, stateWords())
 	}
 	if f.Limit < 0 || f.Limit > pageMost {
 		return "", 0, messages.Errorf(messages.InvalidJob, "limit: is %d; use 1 to %d", f.Limit, pageMost)

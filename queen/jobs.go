@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
@@ -35,6 +36,22 @@ const (
 // JobStates lists every state.
 var JobStates = []JobState{JobWaiting, JobRunning, JobDone, JobFailed, JobDead, JobCancelled, JobExpired, JobGone}
 
+// stateWords lists the states for a person.
+func stateWords() string {
+	var text strings.Builder
+	for i, state := range JobStates {
+		switch i {
+		case 0:
+		case len(JobStates) - 1:
+			text.WriteString(" or ")
+		default:
+			text.WriteString(", ")
+		}
+		text.WriteString(string(state))
+	}
+	return text.String()
+}
+
 // Ended reports whether nothing more will become of the job.
 func (s JobState) Ended() bool { return s != JobWaiting && s != JobRunning }
 
@@ -45,6 +62,11 @@ type QueuedJob struct {
 	HiveID string `json:"hive_id"`
 	// Operation is what it asks for; empty if that is not known any more.
 	Operation messages.Operation `json:"operation,omitempty"`
+	// WorkerID, Model and Device say what it is about: the worker to start or to end and, of a spawn, what it serves and where. Each is
+	// empty if that is not known any more.
+	WorkerID string `json:"worker_id,omitempty"`
+	Model    string `json:"model,omitempty"`
+	Device   string `json:"device,omitempty"`
 	// State is where it is.
 	State JobState `json:"state"`
 	// QueuedAt is when it was queued; zero if that is not known any more, or it came by request.

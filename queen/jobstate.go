@@ -21,6 +21,7 @@ func (a *archive) queued(ctx context.Context, msg *jetstream.RawStreamMsg) (Queu
 	job := QueuedJob{
 		HiveID: words[0], Operation: messages.Operation(words[1]), JobID: words[2], State: JobWaiting, QueuedAt: msg.Time, sequence: msg.Sequence,
 	}
+	job.asks(msg.Data)
 	consumer, err := a.consumer(ctx, job.HiveID)
 	if err != nil || consumer == nil || msg.Sequence > consumer.Delivered.Stream {
 		return job, err
@@ -42,8 +43,8 @@ func (a *archive) answered(msg *jetstream.RawStreamMsg) QueuedJob {
 		JobID     string          `json:"job_id"`
 		HiveID    string          `json:"hive_id"`
 		Err       *messages.Error `json:"error"`
-		Model     string          `json:"model"`
 		Processes int             `json:"processes"`
+		subject
 	}
 	err := json.Unmarshal(msg.Data, &answer)
 	switch {
@@ -57,9 +58,12 @@ func (a *archive) answered(msg *jetstream.RawStreamMsg) QueuedJob {
 	case answer.Err != nil:
 		job.State, job.passing = JobFailed, answer.Err.Retryable
 	case answer.Model != "":
-		job.Operation = messages.WorkerSpawn
+		answer.Operation = messages.WorkerSpawn
 	case answer.Processes > 0:
-		job.Operation = messages.WorkerDelete
+		answer.Operation = messages.WorkerDelete
+	}
+	if job.Answer != nil {
+		job.about(answer.subject)
 	}
 	return job
 }
@@ -69,11 +73,8 @@ func (a *archive) traced(msg *jetstream.RawStreamMsg) QueuedJob {
 	words := a.words(msg.Subject)
 	job := QueuedJob{HiveID: words[0], JobID: words[1], State: JobGone, QueuedAt: msg.Time}
 	job.sequence, _ = strconv.ParseUint(msg.Header.Get(headerSequence), 10, 64)
-	var asked struct {
-		Operation messages.Operation `json:"operation"`
-	}
-	if json.Unmarshal(msg.Data, &asked) == nil {
-		job.Job, job.Operation = msg.Data, asked.Operation
+	if job.asks(msg.Data) {
+		job.Job = msg.Data
 	}
 	if messages.Trace(words[len(words)-1]) == messages.TraceCancelled {
 		job.State, job.EndedAt, job.QueuedAt = JobCancelled, msg.Time, time.Time{}

@@ -603,8 +603,6 @@ func TestPausedHiveGetsNothingUntilItIsResumed(t *testing.T) {
 	ctx := patient(t)
 	url, client := queue(t, queen.StreamsConfig{})
 	var none *queen.NoQueueError
-	_, err := client.Pause(ctx, "gpu-1", 0)
-	require.ErrorAs(t, err, &none)
 	require.ErrorAs(t, client.Resume(ctx, "gpu-1"), &none)
 
 	hive := pull(t, url, "gpu-1", jetstream.ConsumerConfig{})

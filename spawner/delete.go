@@ -21,9 +21,14 @@ type deletes struct {
 
 // deletion is one end of a worker, for everyone who asked for it.
 type deletion struct {
-	done    chan struct{} // closed once the rest is set
+	done    chan struct{} // closed once deleted and err are set
 	deleted messages.Deleted
 	err     error
+
+	hurry process.Hurry
+	mu    sync.Mutex
+	over  time.Time // when the grace is over; zero: nobody has said yet
+	by    string    // the job that made it shorter; empty if none did
 }
 
 // Delete ends a worker and all its processes, tells each step to emit, and returns when nothing of it runs, its lock is free, and
@@ -31,7 +36,8 @@ type deletion struct {
 //
 // The errors are [messages.WorkerNotFound] if there is nothing to end, [messages.WorkerConflict] if the worker has another
 // process than the job names, [messages.HiveDraining] if ctx ends first, and [messages.Internal], with the process and its
-// state, if one cannot be killed. Who deletes a worker that is being deleted gets the same answer.
+// state, if one cannot be killed. Who deletes a worker that is being deleted gets the same answer, and if the job names a grace that is
+// over before the one that passes, the worker has that long.
 func (s *Spawner) Delete(ctx context.Context, job messages.DeleteJob, emit func(messages.Event)) (messages.Deleted, error) {
 	tell := deleteStory{job: job, emit: emit}
 	rec, err := s.findToDelete(job)
@@ -52,7 +58,7 @@ func (s *Spawner) Delete(ctx context.Context, job messages.DeleteJob, emit func(
 		return s.join(ctx, d, job, *rec, tell)
 	}
 	defer s.deletes.end(leader, d)
-	d.deleted, d.err = s.endWorker(ctx, job, *rec, tell)
+	d.deleted, d.err = s.endWorker(ctx, d, job, *rec, tell)
 	return d.deleted, d.err
 }
 
@@ -72,21 +78,32 @@ func (s *Spawner) findToDelete(job messages.DeleteJob) (*record, error) {
 }
 
 // endWorker ends the worker's processes.
-func (s *Spawner) endWorker(ctx context.Context, job messages.DeleteJob, rec record, tell deleteStory) (messages.Deleted, error) {
+func (s *Spawner) endWorker(ctx context.Context, d *deletion, job messages.DeleteJob, rec record, tell deleteStory) (messages.Deleted, error) {
 	signal, grace := rec.Terms.stop(s.cfg.StopGrace)
 	if job.GraceMS > 0 {
 		grace = job.Grace()
 	}
 	tree := s.treeOf(rec)
 	defer tree.Group.Close()
+	d.within(grace)
 	begun := false // a worker that is found to have ended is not said to be deleted
-	ending, err := s.run.End(ctx, tree, process.EndConfig{Signal: process.Signal(signal), Grace: grace, Tell: func(signal string, processes int) {
+	start := func() {
 		if !begun {
 			begun = true
 			tell.start(rec, grace)
 		}
-		tell.signalled(signal, processes)
-	}})
+	}
+	ending, err := s.run.End(ctx, tree, process.EndConfig{
+		Signal: process.Signal(signal), Grace: grace, Hurry: &d.hurry,
+		Tell: func(signal string, processes int) {
+			start()
+			tell.signalled(signal, processes)
+		},
+		Hurried: func(left time.Duration) {
+			start()
+			tell.hurried(rec, d.who(), left)
+		},
+	})
 	if err != nil {
 		return messages.Deleted{}, s.notEnded(rec, err)
 	}
@@ -130,7 +147,8 @@ func (s *Spawner) notEnded(rec record, err error) error {
 
 // join waits for a deletion that another job began, and answers with its outcome.
 func (s *Spawner) join(ctx context.Context, d *deletion, job messages.DeleteJob, rec record, tell deleteStory) (messages.Deleted, error) {
-	tell.joined(rec)
+	left, sooner := d.hurryUp(job)
+	tell.joined(rec, left, sooner)
 	select {
 	case <-d.done:
 	case <-ctx.Done():
@@ -139,6 +157,34 @@ func (s *Spawner) join(ctx context.Context, d *deletion, job messages.DeleteJob,
 	deleted := d.deleted
 	deleted.JobID = job.JobID
 	return deleted, d.err
+}
+
+// within notes that the worker has that long from now on, unless somebody left it less already.
+func (d *deletion) within(grace time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if over := time.Now().Add(grace); d.over.IsZero() || over.Before(d.over) {
+		d.over = over
+	}
+}
+
+// hurryUp makes the grace shorter if the job asks for that. It returns how much of it is left, 0 if that is not known yet, and whether
+// the job made it so.
+func (d *deletion) hurryUp(job messages.DeleteJob) (left time.Duration, sooner bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if over := time.Now().Add(job.Grace()); job.GraceMS > 0 && (d.over.IsZero() || over.Before(d.over)) {
+		d.over, d.by, sooner = over, job.JobID, true
+		d.hurry.By(over)
+	}
+	return max(time.Until(d.over), 0), sooner
+}
+
+// who returns the job that made the grace shorter.
+func (d *deletion) who() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.by
 }
 
 // begin returns the deletion of the worker that is under way, or a new one, which is the caller's to end.

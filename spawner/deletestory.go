@@ -22,9 +22,24 @@ func (t deleteStory) start(rec record, grace time.Duration) {
 		"Deleting worker '%s' (PID: %d), which has %s to end by itself", t.job.WorkerID, rec.Process.PID, grace)
 }
 
-func (t deleteStory) joined(rec record) {
-	t.tell(messages.ActionDeleteStart, messages.Fields{PID: rec.Process.PID, Port: rec.Result.Port},
-		"Worker '%s' (PID: %d) is being deleted by another job; waiting for that", t.job.WorkerID, rec.Process.PID)
+// joined tells that the worker is being deleted already, and how long it still has; sooner that this job has made that shorter.
+func (t deleteStory) joined(rec record, left time.Duration, sooner bool) {
+	fields := messages.Fields{PID: rec.Process.PID, Port: rec.Result.Port, GraceMS: left.Milliseconds()}
+	if sooner {
+		fields.GraceMS = t.job.GraceMS
+		t.tell(messages.ActionDeleteStart, fields, "Worker '%s' (PID: %d) is being deleted by another job; it has %s left to end by itself",
+			t.job.WorkerID, rec.Process.PID, t.job.Grace())
+		return
+	}
+	t.tell(messages.ActionDeleteStart, fields, "Worker '%s' (PID: %d) is being deleted by another job; waiting for that",
+		t.job.WorkerID, rec.Process.PID)
+}
+
+// hurried tells that another job left the worker less time.
+func (t deleteStory) hurried(rec record, by string, left time.Duration) {
+	t.tell(messages.ActionDeleteHurried, messages.Fields{PID: rec.Process.PID, Port: rec.Result.Port, GraceMS: left.Milliseconds()},
+		"Worker '%s' (PID: %d) has %s left to end by itself, because job '%s' asks for that",
+		t.job.WorkerID, rec.Process.PID, left.Round(time.Millisecond), by)
 }
 
 // signalled tells that a signal was sent.

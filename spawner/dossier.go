@@ -63,7 +63,7 @@ func (s *Spawner) failureOf(rec record) *messages.Error {
 	}
 	var f failed
 	err := s.run.ReadFailure(rec.Result.WorkerID, &f)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && s.records.breaks(rec.Result.WorkerID, "/failure", err) {
 		s.cfg.Logger.Warn("failure of a job cannot be read", "job", rec.Job.JobID, "worker", rec.Result.WorkerID, "err", err)
 	}
 	if f.Process != rec.Process.Identity { // nothing was kept, or it is that of an earlier worker

@@ -145,7 +145,7 @@ func (s *Spawner) ended(w *messages.Worker, rec record) {
 		if w.Failure.LivedMS > 0 {
 			w.EndedAt = rec.Process.At.Add(time.Duration(w.Failure.LivedMS) * time.Millisecond)
 		}
-	case !errors.Is(err, fs.ErrNotExist):
+	case !errors.Is(err, fs.ErrNotExist) && s.records.breaks(w.WorkerID, "/end", err):
 		s.cfg.Logger.Warn("end of a worker cannot be read", "worker", w.WorkerID, "err", err)
 	}
 	if !w.EndedAt.IsZero() {

@@ -141,9 +141,9 @@ func (s *Spawner) find(worker string) (*record, error) {
 	return nil, unexpected("read the record of the worker", err)
 }
 
-// skip logs why a worker is passed over, unless it is just being started.
+// skip logs why a worker is passed over, unless it is just being started. It says so once of each record, as long as that stays as it is.
 func (s *Spawner) skip(worker string, err error) {
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, fs.ErrNotExist) && s.records.breaks(worker, "", err) {
 		s.cfg.Logger.Warn("record of a worker cannot be read; it is passed over", "worker", worker, "err", err)
 	}
 }

@@ -14,6 +14,7 @@ type records struct {
 	mu    sync.Mutex
 	kept  map[string]keptRecord // by worker
 	ended map[process.Identity]struct{}
+	torn  map[string]string // by file, why it cannot be read
 
 	living  []string      // the workers of which something may have been left, in order
 	livings process.Stamp // of the run directory when they were all; zero if they never were
@@ -52,6 +53,21 @@ func (r *records) read(run *process.RunDir, worker string) (*record, error) {
 	return rec, nil
 }
 
+// breaks reports whether it is news that a file of a worker, its record unless file says another, cannot be read for this reason.
+func (r *records) breaks(worker, file string, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key, reason := worker+file, err.Error()
+	if r.torn[key] == reason {
+		return false
+	}
+	if r.torn == nil || len(r.torn) >= mostKept {
+		r.torn = make(map[string]string)
+	}
+	r.torn[key] = reason
+	return true
+}
+
 func (r *records) keep(worker string, kept keptRecord) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,6 +75,7 @@ func (r *records) keep(worker string, kept keptRecord) {
 		r.kept = make(map[string]keptRecord)
 	}
 	r.kept[worker] = kept
+	delete(r.torn, worker)
 }
 
 // over remembers that nothing is left of the worker that this process led: the process has ended, and nobody has the lock that

@@ -118,7 +118,8 @@ func catalogLs() *cobra.Command {
 which one a job gets that names no version (chosen), which version is pinned, and why an entry is skipped. Checksums are not
 computed: verify does that.`,
 		Example: `  rbee-hive catalog ls
-  rbee-hive catalog ls llama-server -o json | jq -r '.entries[] | select(.chosen) | .version'`,
+  rbee-hive catalog ls llama-server -o json |
+    jq -r '.entries[] | select(.chosen) | .version'`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	s.addFlags(cmd)

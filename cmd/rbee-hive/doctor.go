@@ -28,13 +28,16 @@ nothing, and it may run beside a hive at work.
 Each line is ok, a warning (it works, but not as well as it could) or a failure (it does not), and behind the arrow what to
 do. The exit code is 1 if anything failed.`,
 		Example: `  rbee-hive doctor
-  rbee-hive doctor --hive-id gpu-1 --server nats://queen.example:4222 --creds /etc/rbee/gpu-1.creds
-  rbee-hive doctor -o json | jq -r '.checks[] | select(.status != "ok") | .advice'`,
+  rbee-hive doctor --hive-id gpu-1 --server nats://queen.example:4222 \
+    --creds /etc/rbee/gpu-1.creds
+  rbee-hive doctor -o json |
+    jq -r '.checks[] | select(.status != "ok") | .advice'`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", doctor.DefaultTimeout, "how long each check may take")
 	output := cli.AddOutput(cmd)
 	s.addFlags(cmd)
+	cli.Elsewhere(cmd, "It takes every other flag and variable of serve, too: 'rbee-hive serve --help'.", "Hive", "Workers", "Development builds", "Log")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := s.check(); err != nil {
 			return err

@@ -26,7 +26,8 @@ those of the hive, as the hive's user. A value that could be a secret is shown a
 
 'rbee spawn --dry-run' asks a hive that runs the same.`,
 		Example: `  rbee-hive catalog explain --device cuda:0 --model meta-llama/Llama-3-8b
-  rbee-hive catalog explain --worker llama-server --model /srv/models/tiny.gguf -o json | jq .args`,
+  rbee-hive catalog explain --worker llama-server \
+    --model /srv/models/tiny.gguf -o json | jq .args`,
 		Args: cobra.NoArgs,
 	}
 	cli.Section(cmd, "Job", func(fs *pflag.FlagSet) {
@@ -40,6 +41,7 @@ those of the hive, as the hive's user. A value that could be a secret is shown a
 	})
 	output := cli.AddOutput(cmd)
 	s.addFlags(cmd)
+	cli.Elsewhere(cmd, "It takes every flag and variable of serve, too: 'rbee-hive serve --help'.", "Hive", "Workers", "Development builds", "NATS", "Log")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := s.check(); err != nil {
 			return err

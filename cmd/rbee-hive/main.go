@@ -36,6 +36,6 @@ answers, and tells the story on the way. It keeps nothing: stop it and its worke
 Exit codes: 0 stopped as asked, 1 failure, 2 wrong usage, 3 not found in the catalog, 130 ended at once by a second signal.`,
 	}
 	build := cli.VersionOf("rbee-hive", version)
-	root.AddCommand(serveCommand(build.Version), doctorCommand(), catalogCommand(), cli.VersionCommand(build))
+	root.AddCommand(serveCommand(build.Version), doctorCommand(), catalogCommand(), cli.VersionCommand(build), connectionTopic())
 	return root
 }

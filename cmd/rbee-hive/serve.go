@@ -26,7 +26,8 @@ by itself. It takes requests, and the queued jobs of the work queue where there 
 
 Once it takes jobs it prints one line on stdout and, below systemd, reports that it is ready.`,
 		Example: `  rbee-hive serve
-  rbee-hive serve --hive-id gpu-1 --server nats://queen.example:4222 --creds /etc/rbee/gpu-1.creds
+  rbee-hive serve --hive-id gpu-1 --server nats://queen.example:4222 \
+    --creds /etc/rbee/gpu-1.creds
   RBEE_HIVE_ID=gpu-1 NATS_URL=nats://queen.example:4222 rbee-hive serve`,
 		Args: cobra.NoArgs,
 	}

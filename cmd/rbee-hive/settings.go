@@ -56,7 +56,7 @@ type settings struct {
 }
 
 var variables = map[string]string{
-	"hive-id": "RBEE_HIVE_ID", "subject-prefix": "RBEE_SUBJECT_PREFIX",
+	"hive-id": "RBEE_HIVE_ID",
 	"queen-url": "RBEE_QUEEN_URL", "catalog-dir": "RBEE_CATALOG_DIR", "dev-root": "RBEE_DEV_ROOT", "run-dir": "RBEE_RUN_DIR",
 	"auto-update": "RBEE_AUTO_UPDATE", "dev-source": "RBEE_DEV_SOURCE", "dev-features": "RBEE_DEV_FEATURES", "build-timeout": "RBEE_BUILD_TIMEOUT",
 	"log-dir": "RBEE_LOG_DIR", "work-dir": "RBEE_WORK_DIR", "port-range": "RBEE_PORT_RANGE", "watch": "RBEE_WATCH",
@@ -92,13 +92,30 @@ func (s *settings) addFlags(cmd *cobra.Command) {
 		fs.StringSliceVar(&s.passEnv, "pass-env", nil, "`names`, joined by commas, of variables of the hive that workers get besides the usual ones")
 	})
 	cli.Section(cmd, "Development builds", s.rebuild.addFlags)
+	s.defineConnection(cmd)
+	cli.Section(cmd, "Log", func(fs *pflag.FlagSet) { s.log = cli.AddLog(fs, slog.LevelInfo) })
+	cli.Variables(cmd.Flags(), variables)
+	cli.Elsewhere(cmd, "The flags for the connection to NATS (--server, --creds, --context, …): 'rbee-hive help connection'.", "NATS")
+}
+
+// connectionTopic returns the page of the help that explains the flags for NATS.
+func connectionTopic() *cobra.Command {
+	return cli.Topic("connection", "How to reach NATS: the flags of serve and doctor for it",
+		`A hive takes its jobs from NATS. serve and doctor take the flags below; each can stand in the environment variable behind it
+instead, which is where a service's credentials belong, and a flag wins over its variable.
+
+Without any, the hive connects to `+natsconn.DefaultServer+` as nobody in particular, and waits for that server if it is away.`,
+		new(settings).defineConnection)
+}
+
+// defineConnection adds the flags for NATS.
+func (s *settings) defineConnection(cmd *cobra.Command) {
 	cli.Section(cmd, "NATS", func(fs *pflag.FlagSet) {
 		s.nats.AddFlags(fs)
 		fs.StringVar(&s.prefix, "subject-prefix", messages.DefaultPrefix, "`words` that every subject begins with, so that fleets can share an account")
 	})
-	cli.Section(cmd, "Log", func(fs *pflag.FlagSet) { s.log = cli.AddLog(fs, slog.LevelInfo) })
-	cli.Variables(cmd.Flags(), variables)
 	cli.Variables(cmd.Flags(), natsconn.Variables)
+	cli.Variables(cmd.Flags(), map[string]string{"subject-prefix": "RBEE_SUBJECT_PREFIX"})
 }
 
 // check returns an error of usage for the first setting that cannot be right.

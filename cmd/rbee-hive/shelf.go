@@ -33,7 +33,8 @@ it has one; or a manifest alone, of a server that is installed elsewhere. The en
 meanwhile, and the checksum of its program is written into its manifest.
 
 An entry never changes: a program that changed is a new version. Name and version may stand in the manifest instead.`,
-		Example: `  rbee-hive catalog add ./cpu-llm-worker-rbee --name cpu-llm-worker-rbee --version 0.2.0
+		Example: `  rbee-hive catalog add ./cpu-llm-worker-rbee \
+    --name cpu-llm-worker-rbee --version 0.2.0
   rbee-hive catalog add ./llama-b6795 --name llama-server --version b6795
   rbee-hive catalog add deploy/workers/vllm/worker.json`,
 		Args:              cobra.ExactArgs(1),
@@ -174,7 +175,8 @@ func catalogVerify() *cobra.Command {
 		Long: `verify examines every entry, or those of one worker or version: it reads each program whole and compares its checksum with the one
 in its manifest. An entry without one is no_checksum. The exit code is 1 if an entry is broken or was changed.`,
 		Example: `  rbee-hive catalog verify
-  rbee-hive catalog verify -o json | jq -r '.entries[] | select(.status != "ok") | .reason'`,
+  rbee-hive catalog verify -o json |
+    jq -r '.entries[] | select(.status != "ok") | .reason'`,
 		Args: cobra.MaximumNArgs(2),
 	}
 	s.addFlags(cmd)

@@ -37,7 +37,8 @@ func catalogLsCommand() *cobra.Command {
 		Long: `ls lists the installed workers of a hive's machine, each from the highest version down. The note says which one a job gets that
 names no version (chosen), which version is pinned, and why an entry is skipped.`,
 		Example: `  rbee catalog ls --hive gpu-1
-  rbee catalog ls --hive gpu-1 -o json | jq -r '.entries[] | select(.problem) | .problem'`,
+  rbee catalog ls --hive gpu-1 -o json |
+    jq -r '.entries[] | select(.problem) | .problem'`,
 		Args: cobra.NoArgs,
 	}
 	cli.Section(cmd, "Hive", func(fs *pflag.FlagSet) {

@@ -20,8 +20,26 @@ type fleet struct {
 	log    *cli.Log
 }
 
-// addFlags adds the flags to a command that talks to hives.
+// addFlags adds the flags to a command that talks to hives. Its --help says where they are explained.
 func (f *fleet) addFlags(cmd *cobra.Command) {
+	f.define(cmd)
+	cli.Elsewhere(cmd, "The flags for the connection to NATS (--server, --context, --creds, …) and for logs: 'rbee help connection'.", "NATS", "Log")
+}
+
+// connectionTopic returns the page of the help that explains the flags.
+func connectionTopic() *cobra.Command {
+	return cli.Topic("connection", "How to reach the fleet: the flags for NATS and for logs",
+		`rbee reaches hives over NATS. Every command that talks to them takes the flags below; each can stand in the environment variable
+behind it instead, and a flag wins over its variable.
+
+Without any, rbee connects to `+natsconn.DefaultServer+` as nobody in particular. A fleet that is not on this machine is most easily reached by a
+context of the nats command line: made once with 'nats context add', it holds server and credentials, and --context or NATS_CONTEXT
+names it.`,
+		new(fleet).define)
+}
+
+// define adds the flags.
+func (f *fleet) define(cmd *cobra.Command) {
 	cli.Section(cmd, "NATS", func(fs *pflag.FlagSet) {
 		f.nats.AddFlags(fs)
 		fs.StringVar(&f.prefix, "subject-prefix", messages.DefaultPrefix, "`words` that every subject begins with")

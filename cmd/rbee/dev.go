@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -125,8 +124,7 @@ func watchStack(ctx context.Context, stack *devstack.Stack, w io.Writer) (stop f
 		done()
 		return nil, err
 	}
-	out := newNarrator(w, nil)
-	out.before = func(e messages.Event) string { return out.paint.Dim(e.Time.Local().Format(time.TimeOnly)) + " " }
+	out := newNarrator(w, &lead{clock: true, about: true})
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -191,7 +189,8 @@ func (f *devFlags) farewell(w io.Writer, stack *devstack.Stack) {
 
 // addLLMWorker adds the flag that says where llm-worker is.
 func addLLMWorker(fs *pflag.FlagSet, path *string) {
-	fs.StringVar(path, "llm-worker", besideRbee("llm-worker"), "`file` of the worker to install")
+	fs.StringVar(path, "llm-worker", besideRbee("llm-worker"), "`file` of the worker to install (default llm-worker beside rbee)")
+	fs.Lookup("llm-worker").DefValue = "" // said in words: the path may be long
 }
 
 // besideRbee returns the path of a program in the directory of this one.

@@ -30,7 +30,8 @@ func hivesListCommand(name string) *cobra.Command {
 started; 'rbee hives status' asks one hive for what is there now. If none answers, the exit code is 4.`,
 		Example: `  rbee hives
   rbee hives -o json | jq -r '.hives[].hive_id'
-  rbee hives -o json | jq -r '.hives[] | select(any(.devices[]?; .kind == "cuda")) | .hive_id'`,
+  rbee hives -o json |
+    jq -r '.hives[] | select(any(.devices[]?; .kind == "cuda")) | .hive_id'`,
 		Args: cobra.NoArgs,
 	}
 	output := cli.AddOutput(cmd)

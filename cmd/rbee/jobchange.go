@@ -17,7 +17,8 @@ func jobsCancelCommand() *cobra.Command {
 		Long: `cancel takes a job out of the queue that its hive has not been given: it never runs. A job that its hive has, or that has ended, is
 left alone: then the exit code is 1, and the message says what to do instead. If no stream knows the job, the exit code is 3.`,
 		Example: `  rbee jobs cancel job-01a20320-a200-7c3e-9a54-5d0f3c2b1a00
-  rbee jobs ls --state waiting --hive gpu-1 -o json | jq -r '.jobs[].job_id' | xargs -n 1 rbee jobs cancel`,
+  rbee jobs ls --state waiting --hive gpu-1 -o json |
+    jq -r '.jobs[].job_id' | xargs -n 1 rbee jobs cancel`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)

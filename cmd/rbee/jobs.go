@@ -31,8 +31,10 @@ func jobsListCommand(name string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   name,
 		Short: "List the jobs that wait or run, and those that ended",
-		Long: `It asks the streams of the fleet, which know every queued job and every result, also while no hive runs. Queue a job with
-'rbee spawn --queue'. First come the jobs in the queue, in the order in which they came:
+		Long: `It lists the jobs of the fleet's queue and those that ended, of which the streams know, also while no hive runs. Queue a job with
+'rbee spawn --queue'.
+
+First come the jobs in the queue, in the order in which they came:
 
   waiting    its hive has not been given it
   running    its hive was given it and has not said that it is done: it is at work, or will try again
@@ -50,14 +52,15 @@ and then those with a result, also of requests, the newest first:
   done       it succeeded
   failed     its result is a failure
 
-When a job was queued is shown of those in the queue; 'rbee jobs get' knows it of all that rbee queued.`,
+What a job was about (operation, model, worker) is shown as far as its result, its message or its story says it. A narrow terminal gets
+fewer columns; -o json has everything. When a job was queued is shown of those in the queue; 'rbee jobs get' knows it of all that rbee queued.`,
 		Example: `  rbee jobs
   rbee jobs ls --hive gpu-1 --state failed -o json | jq -r '.jobs[].job_id'`,
 		Args: cobra.NoArgs,
 	}
 	cli.Section(cmd, "Jobs", func(fs *pflag.FlagSet) {
 		fs.StringVar(&filter.Hive, "hive", "", "only those of the hive with this `id`")
-		fs.StringVar(&state, "state", "", "only those in this `state` of those above")
+		fs.StringVar(&state, "state", "", "only those in this `state`, as listed below")
 		fs.IntVar(&filter.Limit, "limit", 100, "`number` of jobs at most, up to 1000")
 		fs.StringVar(&filter.After, "after", "", "go on behind a page, `from` where it said")
 	})
@@ -84,15 +87,8 @@ When a job was queued is shown of those in the queue; 'rbee jobs get' knows it o
 			fmt.Fprintln(cmd.ErrOrStderr(), "No such jobs. Queue one with `rbee spawn --queue`.")
 			return nil
 		}
-		rows := [][]string{{"JOB", "STATE", "HIVE", "OPERATION", "QUEUED", "ENDED", "ATTEMPTS"}}
-		for _, job := range page.Jobs {
-			rows = append(rows, []string{
-				cli.Printable(job.JobID), string(job.State), cli.Printable(job.HiveID), cli.Printable(cmp.Or(string(job.Operation), "-")),
-				age(job.QueuedAt), age(job.EndedAt), cmp.Or(number(job.Attempts), "-"),
-			})
-		}
-		if err := cli.Table(cmd.OutOrStdout(), rows...); err != nil {
-			return err
+		for _, line := range jobTable(page.Jobs, cli.Width(cmd.OutOrStdout())) {
+			fmt.Fprintln(cmd.OutOrStdout(), line)
 		}
 		if page.Next != "" {
 			fmt.Fprintf(cmd.ErrOrStderr(), "more with --after %s\n", page.Next)
@@ -100,6 +96,25 @@ When a job was queued is shown of those in the queue; 'rbee jobs get' knows it o
 		return nil
 	}
 	return cmd
+}
+
+// spareJobColumns are those that a table of jobs does without where it would be too wide, the first of them first.
+var spareJobColumns = []string{"ATTEMPTS", "WORKER", "OPERATION", "QUEUED", "HIVE", "MODEL"}
+
+// jobTable returns the lines of a table of jobs, none wider than width unless that is 0.
+func jobTable(jobs []queen.QueuedJob, width int) []string {
+	rows := [][]string{{"JOB", "STATE", "HIVE", "OPERATION", "MODEL", "WORKER", "QUEUED", "ENDED", "ATTEMPTS"}}
+	for _, job := range jobs {
+		row := []string{
+			job.JobID, string(job.State), job.HiveID, string(job.Operation), job.Model, job.WorkerID,
+			age(job.QueuedAt), age(job.EndedAt), number(job.Attempts),
+		}
+		for i := range row {
+			row[i] = oneLine(cmp.Or(row[i], "-"))
+		}
+		rows = append(rows, row)
+	}
+	return fitting(rows, spareJobColumns, width)
 }
 
 // stateNames lists the states of a job as words.
@@ -197,6 +212,9 @@ func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages
 		}
 	}
 	add("operation", string(job.Operation))
+	add("model", job.Model)
+	add("device", job.Device)
+	add("worker", job.WorkerID)
 	for _, moment := range []struct {
 		name string
 		at   time.Time
@@ -209,14 +227,12 @@ func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages
 	add("reason", job.Reason)
 	add("asked", string(job.Job))
 	var answer struct {
-		WorkerID string          `json:"worker_id"`
-		PID      int             `json:"pid"`
-		Port     int             `json:"port"`
-		LogPath  string          `json:"log_path"`
-		Err      *messages.Error `json:"error"`
+		PID     int             `json:"pid"`
+		Port    int             `json:"port"`
+		LogPath string          `json:"log_path"`
+		Err     *messages.Error `json:"error"`
 	}
 	if job.Answer != nil && json.Unmarshal(job.Answer, &answer) == nil {
-		add("worker", answer.WorkerID)
 		add("pid", number(answer.PID))
 		add("port", number(answer.Port))
 		add("log", answer.LogPath)
@@ -233,8 +249,7 @@ func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages
 	if len(story) > 0 {
 		fmt.Fprintln(w)
 	}
-	out := newNarrator(w, nil)
-	out.before = func(e messages.Event) string { return out.paint.Dim(e.Time.Local().Format(time.TimeOnly)) + " " }
+	out := newNarrator(w, &lead{clock: true})
 	for _, event := range story {
 		out.tell(event)
 	}

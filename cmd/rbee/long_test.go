@@ -48,8 +48,8 @@ func TestWatchFollowsUntilInterrupted(t *testing.T) {
 	code, said := proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker-id", "worker-w").Exit()
 	require.Equal(t, 0, code, said)
 
-	all.Await(`^\d\d:\d\d:\d\d local 🚀 Spawning worker 'worker-w' for model 'tiny'`)
-	all.Await(`^\d\d:\d\d:\d\d local ✅ Worker spawned: worker-w`)
+	all.Await(`^\d\d:\d\d:\d\d local worker-w        🚀 Spawning worker 'worker-w' for model 'tiny'`)
+	all.Await(`^\d\d:\d\d:\d\d local worker-w        ✅ Worker spawned: worker-w`)
 	line := lines.Await(`^\{.*\}$`)[0]
 	event, err := messages.DecodeEvent([]byte(line))
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestSpawnInterrupted(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(entry, "slow"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755))
 
 	spawn := proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--wait", "--job-id", "job-slow")
-	spawn.Await(`^✅ Worker '.*' spawned`)
+	spawn.Await(`^local worker-[0-9a-f]{8} ✅ Worker '.*' spawned`)
 	spawn.Signal(os.Interrupt)
 	code, said := spawn.Exit()
 	require.Equal(t, 130, code, said)
@@ -126,7 +126,7 @@ func TestDevRunsAFleetAndFindsItsWorkersAgain(t *testing.T) {
 	dev.Await(`^Ctrl-C stops it\.$`)
 	env := export[1:]
 	result := spawnJSON(t, env)
-	dev.Await(`^\d\d:\d\d:\d\d ✅ Worker spawned: worker-d`)
+	dev.Await(`^\d\d:\d\d:\d\d worker-d        ✅ Worker spawned: worker-d`)
 	worker, err := os.FindProcess(result.PID)
 	require.NoError(t, err)
 
@@ -151,7 +151,7 @@ func TestDevRunsAFleetAndFindsItsWorkersAgain(t *testing.T) {
 	require.Equal(t, result.PID, again.PID)
 	require.True(t, again.Replayed)
 	require.NoError(t, worker.Signal(syscall.SIGTERM))
-	dev.Await(`^\d\d:\d\d:\d\d Worker 'worker-d' \(PID: \d+\) `)
+	dev.Await(`^\d\d:\d\d:\d\d worker-d        Worker 'worker-d' \(PID: \d+\) `)
 }
 
 // spawnJSON spawns the worker worker-d and returns the answer.

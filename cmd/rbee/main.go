@@ -42,7 +42,7 @@ it was done. Commands that run until they are interrupted (watch, queen, dev) en
 	build := cli.VersionOf("rbee", version)
 	root.AddCommand(
 		spawnCommand(), watchCommand(), hivesCommand(), workersCommand(), catalogCommand(), jobsCommand(), streamsCommand(), queenCommand(),
-		devCommand(build.Version), demoCommand(build.Version, last), cli.VersionCommand(build),
+		devCommand(build.Version), demoCommand(build.Version, last), cli.VersionCommand(build), connectionTopic(),
 	)
 	return root
 }

@@ -10,14 +10,18 @@ import (
 
 // narrator writes events for people, one line each.
 type narrator struct {
-	w      io.Writer
-	paint  cli.Paint
-	before func(messages.Event) string // what stands before the text; nil: nothing
-	fold   func(string) string         // breaks a long text into lines; nil: it stays one
+	w     io.Writer
+	paint cli.Paint
+	lead  *lead
+	fold  func(string) string // breaks a long text into lines; nil: it stays one
 }
 
-func newNarrator(w io.Writer, before func(messages.Event) string) narrator {
-	return narrator{w: w, paint: cli.NewPaint(w), before: before}
+// newNarrator returns a narrator whose lines begin with a lead; nil is none.
+func newNarrator(w io.Writer, l *lead) narrator {
+	if l == nil {
+		l = new(lead)
+	}
+	return narrator{w: w, paint: cli.NewPaint(w), lead: l}
 }
 
 // tell writes one event. Failures are red, warnings yellow, what was reached is green, and details are dim.
@@ -37,9 +41,5 @@ func (n narrator) tell(e messages.Event) {
 	default:
 		text = n.paint.Dim(text)
 	}
-	before := ""
-	if n.before != nil {
-		before = n.before(e)
-	}
-	fmt.Fprintln(n.w, before+text)
+	fmt.Fprintln(n.w, n.lead.before(e, n.paint)+text)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -26,7 +27,8 @@ func pauseCommand() *cobra.Command {
 		Use:   "pause HIVE",
 		Short: "Hand a hive no more queued jobs",
 		Long: `pause tells the NATS server to hand a hive no more queued jobs. They wait, and none is lost. What the hive has in hand it finishes, and
-requests (spawn without --queue) it still answers. The hive itself is not asked: it may be away.`,
+requests (spawn without --queue) it still answers. The hive itself is not asked: it may be away. One that never took a queued job is
+given its place in the queue, and takes none when it comes until it is resumed.`,
 		Example: `  rbee hives pause gpu-1 --for 1h
   rbee hives resume gpu-1`,
 		Args: cobra.ExactArgs(1),
@@ -61,6 +63,12 @@ does nothing.`,
 	return cmd
 }
 
+// queueError returns why nothing is known of a hive's place in the queue.
+func queueError(ctx context.Context, client *queen.Client, hive string) error {
+	_, err := client.HiveQueue(ctx, hive)
+	return err
+}
+
 func (f *pauseFlags) run(cmd *cobra.Command, hive string, pause bool) error {
 	if err := messages.CheckID(hive); err != nil {
 		return cli.Usagef("hive id: %w", err)
@@ -72,7 +80,11 @@ func (f *pauseFlags) run(cmd *cobra.Command, hive string, pause bool) error {
 	defer done()
 	var until time.Time
 	if pause {
-		until, err = client.Pause(cmd.Context(), hive, f.span)
+		_, unknown := errors.AsType[*queen.NoQueueError](queueError(cmd.Context(), client, hive))
+		if until, err = client.Pause(cmd.Context(), hive, f.span); err == nil && unknown {
+			fmt.Fprintln(cmd.ErrOrStderr(), cli.NewPaint(cmd.ErrOrStderr()).Yellow(
+				"hive "+hive+" has never taken jobs from the queue: check that this is its id, for it may be none's"))
+		}
 	} else {
 		err = client.Resume(cmd.Context(), hive)
 	}

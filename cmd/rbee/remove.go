@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -24,13 +23,15 @@ type removeFlags struct {
 	jobID   string
 	pid     int
 	grace   time.Duration // 0: the worker's or the hive's
-	timeout time.Duration // 0: by default
+	now     bool          // no grace at all
+	timeout time.Duration // how long to wait at first; see wait
 	quiet   bool
 
 	queue, detach bool
-	wait          time.Duration // how long to wait for the result of a queued job; 0: until it comes
+	wait          time.Duration // how long the user said to wait; 0: as long as it takes
 
-	told bool // the narration has told that it failed
+	told  bool // the narration has told that it failed
+	begun bool // the narration has told that the worker is being ended
 }
 
 func removeCommand() *cobra.Command {
@@ -42,9 +43,13 @@ func removeCommand() *cobra.Command {
 on stderr what the hive tells meanwhile, and prints the result on stdout once nothing of the worker runs. If nothing of it ran
 before, the exit code is 3.
 
+It waits as long as the hive says that the worker has, and 30s more. Who does not want to wait any longer sends it once more from
+elsewhere with --now or a shorter --grace: that hurries what is under way.
+
 With --queue the job goes into the fleet's work queue instead, where it waits until its hive has run it, also while the hive or this
 command is away. Give --pid then: without it, a worker that has taken the same id meanwhile would be ended.`,
 		Example: `  rbee workers rm worker-abc123
+  rbee workers rm worker-abc123 --now
   rbee workers rm worker-abc123 --hive gpu-1 --pid 12345 --grace 1s
   rbee workers rm worker-abc123 --hive gpu-1 --pid 12345 --queue --detach`,
 		Args: cobra.ExactArgs(1),
@@ -53,6 +58,7 @@ command is away. Give --pid then: without it, a worker that has taken the same i
 		fs.StringVar(&f.jobID, "job-id", "", "`id` of the job (default a fresh one)")
 		fs.IntVar(&f.pid, "pid", 0, "only if this is its process `id`, so that no successor is ended")
 		fs.DurationVar(&f.grace, "grace", 0, "how long it may take to end by itself (default the worker's or the hive's setting)")
+		fs.BoolVar(&f.now, "now", false, "end it at once, as with --grace 0s")
 		fs.DurationVar(&f.timeout, "timeout", 0, "how long to wait for the answer (default the grace and 30s, at least 1m; with --queue until it comes)")
 		fs.BoolVarP(&f.quiet, "quiet", "q", false, "show no narration")
 	})
@@ -61,7 +67,15 @@ command is away. Give --pid then: without it, a worker that has taken the same i
 		fs.BoolVar(&f.detach, "detach", false, "with --queue: print the job's id once it is queued, and do not wait for the result")
 	})
 	f.addFlags(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("grace") {
+			if f.now && f.grace > 0 {
+				return cli.Usagef("--now leaves no time and --grace %s does: use one of them", f.grace)
+			}
+			f.now = f.grace == 0
+		}
+		return f.run(cmd, args[0])
+	}
 	return cmd
 }
 
@@ -77,7 +91,7 @@ func (f *removeFlags) run(cmd *cobra.Command, worker string) error {
 	defer done()
 	var narrate func(messages.Event)
 	if !f.quiet {
-		out := newNarrator(cmd.ErrOrStderr(), nil)
+		out := newNarrator(cmd.ErrOrStderr(), &lead{hive: f.hive == "", about: true})
 		narrate = func(e messages.Event) {
 			out.tell(e)
 			f.told = f.told || e.Action == messages.ActionDeleteFailed
@@ -86,13 +100,49 @@ func (f *removeFlags) run(cmd *cobra.Command, worker string) error {
 	if f.queue {
 		return f.enqueue(cmd, client, hive, job, narrate)
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
-	defer cancel()
-	deleted, err := client.Delete(ctx, hive, job, narrate)
-	if err != nil {
-		return f.explain(cmd, deleted, hive, err)
+	return f.ask(cmd, client, hive, job, narrate)
+}
+
+// ask sends the job and waits for its answer: as long as was said, or else as long as the hive says that the worker has.
+func (f *removeFlags) ask(cmd *cobra.Command, client *queen.Client, hive string, job messages.DeleteJob, narrate func(messages.Event)) error {
+	waiting, patience, stop := newPatience(cmd.Context(), f.timeout)
+	defer stop()
+	job.Deadline = time.Now().Add(f.timeout).UTC() // not to be begun when nobody waits for it any more
+	heed := func(e messages.Event) {
+		if e.Action == messages.ActionDeleteStart {
+			f.begun = true
+			if f.wait == 0 {
+				patience.putOff(time.Duration(e.Fields.GraceMS)*time.Millisecond + removeTime)
+			}
+		}
+		if narrate != nil {
+			narrate(e)
+		}
 	}
-	return f.print(cmd, deleted)
+	if narrate == nil && f.wait > 0 {
+		heed = nil // nothing depends on the narration, which the user may not be allowed to read
+	}
+	deleted, err := client.Delete(waiting, hive, job, heed)
+	if err == nil {
+		return f.print(cmd, deleted)
+	}
+	if _, silent := errors.AsType[*queen.NoAnswerError](err); silent && waiting.Err() != nil {
+		return f.explainSilence(cmd, hive, job.WorkerID, patience.limit)
+	}
+	return f.explain(cmd, deleted, hive, err)
+}
+
+// explainSilence says what becomes of the worker when nobody waits for that any more.
+func (f *removeFlags) explainSilence(cmd *cobra.Command, hive, worker string, waited time.Duration) error {
+	goesOn := "the hive may end the worker all the same"
+	if f.begun {
+		goesOn = "the hive goes on ending the worker"
+	}
+	goesOn += fmt.Sprintf(": `rbee workers get %[1]s --hive %[2]s` shows whether it has, `rbee workers rm %[1]s --hive %[2]s --now` ends it at once", worker, hive)
+	if cmd.Context().Err() != nil {
+		return cli.Exit(cli.ExitInterrupted, errors.New("interrupted while the hive had the job; "+goesOn))
+	}
+	return fmt.Errorf("no answer within %s (--timeout); %s", waited.Round(time.Second/10), goesOn)
 }
 
 // print says that the worker is gone.
@@ -112,12 +162,12 @@ func (f *removeFlags) print(cmd *cobra.Command, deleted messages.Deleted) error 
 // job returns the job that the flags mean, or says which of them is wrong.
 func (f *removeFlags) job(worker string) (messages.DeleteJob, error) {
 	job := messages.DeleteJob{WorkerID: worker, PID: f.pid, GraceMS: f.grace.Milliseconds(), JobID: cmp.Or(f.jobID, messages.NewJobID())}
-	if f.grace > 0 {
+	if f.grace > 0 || f.now {
 		job.GraceMS = max(job.GraceMS, 1) // 0 would mean the setting
 	}
 	switch {
 	case f.grace < 0 || f.grace > messages.MaxGrace:
-		return job, cli.Usagef("--grace: is %s; use more than 0 and at most %s", f.grace, messages.MaxGrace)
+		return job, cli.Usagef("--grace: is %s; use 0s to %s", f.grace, messages.MaxGrace)
 	case f.timeout < 0:
 		return job, cli.Usagef("--timeout: is %s; use more than 0", f.timeout)
 	case f.pid < 0 || f.pid == 1:
@@ -139,15 +189,6 @@ func (f *removeFlags) explain(cmd *cobra.Command, deleted messages.Deleted, hive
 	if failure, ok := errors.AsType[*messages.Error](err); ok {
 		answer := messages.Failure{JobID: deleted.JobID, HiveID: cmp.Or(deleted.HiveID, hive), Err: failure}
 		return tellFailure(cmd, f.output, answer, f.told, "")
-	}
-	if _, silent := errors.AsType[*queen.NoAnswerError](err); silent {
-		const all = "the hive may end the worker all the same: look with `rbee workers get`"
-		switch {
-		case cmd.Context().Err() != nil:
-			return cli.Exit(cli.ExitInterrupted, fmt.Errorf("interrupted while the hive had the job; %s", all))
-		case errors.Is(err, context.DeadlineExceeded):
-			return fmt.Errorf("no answer within %s (--timeout); %s", f.timeout, all)
-		}
 	}
 	return explainQuestion(hive, err)
 }

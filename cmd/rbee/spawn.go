@@ -111,7 +111,7 @@ func (f *spawnFlags) run(cmd *cobra.Command) error {
 	}
 	var narrate func(messages.Event)
 	if !f.quiet {
-		out := newNarrator(cmd.ErrOrStderr(), nil)
+		out := newNarrator(cmd.ErrOrStderr(), &lead{hive: f.job.HiveID == "", about: true})
 		narrate = func(e messages.Event) {
 			out.tell(e)
 			f.told = f.told || e.Action == messages.ActionSpawnFailed

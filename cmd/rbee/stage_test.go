@@ -57,8 +57,8 @@ func TestFoldKeepsEveryWord(t *testing.T) {
 func TestNarratorWritesOneLinePerEvent(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
-	n := newNarrator(&b, func(e messages.Event) string { return e.Time.Format(time.TimeOnly) + " " })
-	n.tell(messages.Event{Human: "two\nlines \x1b[2Jand\ttab", Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), Level: messages.LevelError})
+	n := newNarrator(&b, &lead{clock: true})
+	n.tell(messages.Event{Human: "two\nlines \x1b[2Jand\ttab", Time: time.Date(2026, 11, 22, 12, 0, 0, 0, time.Local), Level: messages.LevelError})
 	require.Equal(t, "12:00:00 two lines and tab\n", b.String())
 }
 

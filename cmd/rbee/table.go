@@ -28,8 +28,23 @@ func workerTable(workers []seenWorker, paint cli.Paint, width int) []string {
 		}
 		rows = append(rows, row)
 	}
+	lines := fitting(rows, spareColumns, width)
+	for i, line := range lines {
+		if i > 0 {
+			line = shade(paint, workers[i-1].Seen)(line)
+		} else {
+			line = paint.Bold(line)
+		}
+		lines[i] = line
+	}
+	return lines
+}
+
+// fitting returns the lines of a table, none wider than width unless that is 0: columns are left out as far as they must be, spare in
+// its order.
+func fitting(rows [][]string, spare []string, width int) []string {
 	lines := inLine(rows)
-	for _, column := range spareColumns {
+	for _, column := range spare {
 		if width <= 0 || utf8.RuneCountInString(lines[0]) <= width {
 			break
 		}
@@ -37,13 +52,7 @@ func workerTable(workers []seenWorker, paint cli.Paint, width int) []string {
 		lines = inLine(rows)
 	}
 	for i, line := range lines {
-		line = strings.TrimRight(cut(line, width), " ")
-		if i > 0 {
-			line = shade(paint, workers[i-1].Seen)(line)
-		} else {
-			line = paint.Bold(line)
-		}
-		lines[i] = line
+		lines[i] = strings.TrimRight(cut(line, width), " ")
 	}
 	return lines
 }

@@ -27,6 +27,9 @@ func watchCommand() *cobra.Command {
 		Long: `watch prints what hives tell about their jobs and workers, as it happens, until it is interrupted. With --since it begins
 in the past, as far as narration is kept, and goes over into the present without a gap: that needs the streams of 'rbee streams apply'.
 
+Each line begins with the time, the hive (but with --hive) and the worker or job that it is about (but with --job), whose id is cut to
+what tells it from others; in the text of most lines it stands in full.
+
 With -o json each event is one line, as it came over the wire.`,
 		Example: `  rbee watch
   rbee watch --hive gpu-1 --action worker_exited
@@ -83,10 +86,7 @@ func (f *fleet) watch(cmd *cobra.Command, filter queen.Filter, since time.Durati
 	paint := cli.NewPaint(cmd.ErrOrStderr())
 	fmt.Fprintln(cmd.ErrOrStderr(), paint.Dim("watching "+subjects.Narration(filter.Hive, filter.Job, messages.Action(filter.Action))+" (Ctrl-C ends it)"))
 
-	out := newNarrator(cmd.OutOrStdout(), nil)
-	out.before = func(e messages.Event) string {
-		return out.paint.Dim(e.Time.Local().Format(time.TimeOnly)+" "+cli.Printable(e.HiveID)) + " "
-	}
+	out := newNarrator(cmd.OutOrStdout(), &lead{clock: true, hive: filter.Hive == "", about: filter.Job == ""})
 	for event, err := range told.Events(cmd.Context()) {
 		switch {
 		case err != nil:

@@ -43,10 +43,12 @@ func listCommand(name string) *cobra.Command {
 		Use:   name,
 		Short: "List the workers that run and that are heard",
 		Long: `It lists what the machines run, as their hives find it out at this moment, beside what the queen hears, which is what the
-workers' heartbeats told her. The column SEEN says where the two differ:
+workers' heartbeats told her.
+
+The column SEEN says where the two differ:
 
   runs, heard          all is well
-  runs, not heard      it runs, and the queen has heard nothing of it for 90 s: it still starts, hangs or cannot reach her
+  runs, not heard      it runs, and the queen has heard nothing of it for 90s: it still starts, hangs or cannot reach her
   heard, not running   the queen heard of it lately, and its hive does not run it: it has just ended, or nobody's hive started it
   runs                 it runs; the queen could not be asked
   heard                the queen hears it; its hive could not be asked

@@ -130,6 +130,51 @@ Flags:
 `, stdout)
 }
 
+func TestHelpSaysFirstWhatMattersMost(t *testing.T) {
+	t.Parallel()
+	shared := func(cmd *cobra.Command) {
+		Section(cmd, "Server", func(fs *pflag.FlagSet) { fs.String("server", "", "`URL` of the server") })
+	}
+	root := &cobra.Command{Use: "prog", Short: "Does things"}
+	work := &cobra.Command{
+		Use: "work", Short: "Work", Long: "work does a lot of things, one behind the other, until there is nothing\nleft.\n\nThere is more to say:\n\n  here  and here",
+		Example: "  prog work", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error { return nil },
+	}
+	shared(work)
+	Elsewhere(work, "Which server: 'prog help server'.", "Server")
+	root.AddCommand(work, Topic("server", "Which server", "The flags of every command.", shared))
+
+	_, stdout, _ := runProgram(t.Context(), root, "work", "--help")
+	require.Equal(t, `work does a lot of things, one behind the other, until there is nothing left.
+
+Usage:
+  prog work [flags]
+
+Examples:
+  prog work
+
+Flags:
+  -h, --help   help for work
+
+Which server: 'prog help server'.
+
+Details:
+  There is more to say:
+
+    here  and here
+`, stdout)
+	_, stdout, _ = runProgram(t.Context(), root, "help", "server")
+	require.Equal(t, `The flags of every command.
+
+Server:
+      --server URL   URL of the server
+`, stdout)
+	_, stdout, _ = runProgram(t.Context(), root, "--help")
+	require.Contains(t, stdout, "\nOther pages of the help:\n  server       Which server\n")
+	code, _, stderr := runProgram(t.Context(), root, "work", "--server", "x")
+	require.Equal(t, ExitOK, code, stderr)
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	root, _, _ := program(nil)

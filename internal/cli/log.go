@@ -31,9 +31,17 @@ func (l *Log) Logger(w io.Writer) *slog.Logger {
 	least := slog.Level(l.level)
 	format := l.format.String()
 	if format == "json" || format == "auto" && !IsTerminal(w) {
-		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least}))
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least, ReplaceAttr: spellDuration}))
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: least, TimeFormat: time.TimeOnly, NoColor: !NewPaint(w).on}))
+}
+
+// spellDuration has JSON say a duration as text does, such as "1.5s", where it would be a number of nanoseconds that does not say so.
+func spellDuration(_ []string, attr slog.Attr) slog.Attr {
+	if attr.Value.Kind() == slog.KindDuration {
+		attr.Value = slog.StringValue(attr.Value.Duration().String())
+	}
+	return attr
 }
 
 // level is a flag that takes the name of a log level.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/spf13/pflag"
@@ -73,11 +74,17 @@ func TestLog(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(logged(args...)), &record))
 		require.Equal(t, "well", record["msg"])
 	}
+	var b bytes.Buffer
+	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	log := AddLog(fs, slog.LevelInfo)
+	log.Logger(&b).Info("well", "took", 1500*time.Millisecond, slog.Group("more", "wait", time.Minute), "n", 3)
+	require.Contains(t, b.String(), `"took":"1.5s","more":{"wait":"1m0s"},"n":3`, "a duration says its unit")
+
 	require.Regexp(t, `^\d\d:\d\d:\d\d INF well n=2\n$`, logged("--log-format=text"))
 	require.Regexp(t, `^\S+ DBG fine n=1\n\S+ INF well n=2\n$`, logged("--log-format=text", "--log-level=DEBUG"))
 	require.Empty(t, logged("--log-level=warn"))
 
-	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	fs = pflag.NewFlagSet("test", pflag.ContinueOnError)
 	AddLog(fs, slog.LevelInfo)
 	require.ErrorContains(t, fs.Parse([]string{"--log-level=loud"}), "want debug, info, warn or error")
 	require.ErrorContains(t, fs.Parse([]string{"--log-format=xml"}), "want auto, text or json")

@@ -80,28 +80,54 @@ func (e *end) ask(ctx context.Context) error {
 		return nil
 	}
 	now := time.Now()
-	half, over := now.Add(e.cfg.Grace/2), now.Add(e.cfg.Grace)
+	g := grace{half: now.Add(e.cfg.Grace / 2), over: now.Add(e.cfg.Grace)}
 	for {
-		leads := e.leads()
-		all := !leads || !time.Now().Before(half)
-		e.signal(e.cfg.Signal, all)
-		until := over
-		if !all {
-			until = half
-		}
-		for leads == e.leads() && len(e.living()) > 0 && time.Now().Before(until) {
-			if err := e.wait(ctx, until); err != nil {
-				return err
-			}
+		if err := e.askOnce(ctx, &g); err != nil {
+			return err
 		}
 		gone, err := e.gone(ctx)
 		if gone || err != nil {
 			return err
 		}
-		if !time.Now().Before(over) {
+		if !time.Now().Before(g.over) {
 			return nil
 		}
 	}
+}
+
+// grace is when half of it is over, and all of it.
+type grace struct{ half, over time.Time }
+
+// askOnce asks those whose turn it is, and returns when the leader or the last member has ended, when it is the others' turn, or when
+// the grace has become shorter.
+func (e *end) askOnce(ctx context.Context, g *grace) error {
+	round, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if over := e.cfg.Hurry.watch(cancel); !over.IsZero() && over.Before(g.over) {
+		left := max(time.Until(over), 0)
+		g.over = over
+		if half := over.Add(-left / 2); half.Before(g.half) {
+			g.half = half
+		}
+		e.cfg.Hurried(left)
+	}
+	leads := e.leads()
+	all := !leads || !time.Now().Before(g.half)
+	e.signal(e.cfg.Signal, all)
+	until := g.over
+	if !all {
+		until = g.half
+	}
+	for leads == e.leads() && len(e.living()) > 0 && time.Now().Before(until) {
+		err := e.wait(round, until)
+		if round.Err() != nil {
+			return ctx.Err() // nil where somebody is in a hurry
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // leads reports whether the leader is known and lives.

@@ -479,3 +479,44 @@ func TestKilledIsNotOutOfMemory(t *testing.T) {
 	_, known = process.OOMKilled(tr.Leader, time.Now())
 	require.False(t, known)
 }
+
+// Whoever is in a hurry makes the grace shorter, however far it has passed, and nobody can make it longer again.
+func TestEndCanBeHurried(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]bool{"before it begins": true, "while it waits": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := newMachine(t).plant(t, "w1", "child=ignore,say=child,wait ignore say=leader wait", "leader", "child")
+			var hurry process.Hurry
+			var l told
+			var left []time.Duration
+			began := time.Now()
+			soon := func() {
+				hurry.By(began.Add(50 * time.Millisecond))
+				hurry.By(began.Add(time.Hour))
+			}
+			if before {
+				soon()
+			}
+			ending, err := tr.m.run.End(t.Context(), tr.Tree, process.EndConfig{
+				Grace: time.Hour, Hurry: &hurry, Hurried: func(d time.Duration) { left = append(left, d) },
+				Tell: func(signal string, processes int) {
+					l.tell(signal, processes)
+					if !before && len(l) == 1 {
+						go soon()
+					}
+				},
+			})
+			require.NoError(t, err)
+			require.Equal(t, "SIGKILL", ending.Signal)
+			require.Equal(t, 2, ending.Processes)
+			require.GreaterOrEqual(t, time.Since(began), 50*time.Millisecond)
+			require.Less(t, ending.Took, 30*time.Minute)
+			require.Len(t, left, 1)
+			require.LessOrEqual(t, left[0], 50*time.Millisecond)
+			require.Equal(t, "SIGTERM 1", l[0], "the leader first")
+			require.Equal(t, "SIGKILL 2", l[len(l)-1])
+			tr.requireDead(t)
+		})
+	}
+}

@@ -31,6 +31,10 @@ type EndConfig struct {
 	// Tell is told each time that a signal has been sent: its name, as "SIGTERM", and to how many processes. nil means
 	// nobody is. It is called in the goroutine of [RunDir.End].
 	Tell func(signal string, processes int)
+	// Hurry can make the grace shorter while it passes; nil means that nobody can.
+	Hurry *Hurry
+	// Hurried is told each time that Hurry did, and how much of the grace is left. nil means nobody is. It is called as Tell is.
+	Hurried func(left time.Duration)
 }
 
 // DefaultGrace is how long a worker may take to end before it is killed, unless its manifest or the hive says otherwise.
@@ -48,6 +52,9 @@ func (c EndConfig) withDefaults() EndConfig {
 	}
 	if c.Tell == nil {
 		c.Tell = func(string, int) {}
+	}
+	if c.Hurried == nil {
+		c.Hurried = func(time.Duration) {}
 	}
 	return c
 }
