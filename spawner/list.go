@@ -46,7 +46,7 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 	if at == 0 && page.Next == "" {
 		done()
 	}
-	s.askHealth(ctx, m, workers, healthLimit)
+	askHealth(m, workers).hear(ctx, healthLimit)
 	slices.SortFunc(workers, byID)
 	page.Workers = make([]messages.Worker, len(workers))
 	for i := range workers {
@@ -85,27 +85,10 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 	if err != nil {
 		return messages.WorkerAnswer{HiveID: s.cfg.HiveID}, err
 	}
-	var asking sync.WaitGroup
-	defer asking.Wait()
-	ctx, cancel := context.WithTimeout(ctx, healthLimit)
-	defer cancel()
-	var answer error
-	ask := func() { answer = health(ctx, *rec) }
-	if rec.Process.Alive() {
-		asking.Go(ask) // while the machine is looked at, which takes as long
-		ask = asking.Wait
-	}
-	m := s.lookAt(*rec)
-	defer s.seen(m)
-	k := s.facts(m, *rec)
-	switch {
-	case !k.alive && k.worker.EndedAt.IsZero():
+	k := s.now(ctx, *rec, healthLimit)
+	if !k.alive && k.worker.EndedAt.IsZero() {
 		s.awaitEnd(ctx, *rec)
 		s.ended(&k.worker, *rec)
-	case k.alive && m.listening.On(k.worker.Port) && k.serves(m):
-		if ask(); answer == nil {
-			k.worker.State = messages.StateReady
-		}
 	}
 	return messages.WorkerAnswer{HiveID: s.cfg.HiveID, Worker: k.worker}, nil
 }

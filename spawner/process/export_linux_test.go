@@ -2,6 +2,6 @@ package process
 
 // AskListeners and ReadListeners are the two ways to learn who listens.
 var (
-	AskListeners  = func(with func(port int, inode uint64)) error { return askListeners(with) }
+	AskListeners  = func(with func(port int, inode uint64)) error { return askListeners(0, with) }
 	ReadListeners = func(with func(port int, inode uint64)) { readListeners(with) }
 )
