@@ -30,16 +30,9 @@ type machine struct {
 // mostSearches bounds the searches of one look: each reads the open files of many processes.
 const mostSearches = 8
 
-// look looks at the whole machine. The caller gives back what it gets with [Spawner.seen].
-func (s *Spawner) look() *machine {
-	m := s.knowing(process.ReadListening())
-	s.took(m.table.Take())
-	return m
-}
-
 // lookAt looks at what can be of one worker, which costs less. The caller gives back what it gets with [Spawner.seen].
 func (s *Spawner) lookAt(rec record) *machine {
-	m := s.knowing(process.ReadListeningOn(rec.Result.Port))
+	m := s.knowing(process.ReadListeningOn(rec.Result.Port, &s.found))
 	s.took(m.table.TakeFor(rec.Process.Identity))
 	return m
 }

@@ -24,7 +24,7 @@ func (s *Spawner) Logs(ctx context.Context, req messages.LogsRequest) (messages.
 			req.WorkerID, rec.Result.LogPath, s.run.Path())
 	}
 	// Whether it has exited is asked before the log is read: what it wrote last is in what follows.
-	k := s.now(ctx, *rec, logsHealthLimit)
+	k := s.now(ctx, rec, logsHealthLimit)
 	ended := !k.alive
 
 	chunk, err := readLog(path, req, ended)

@@ -39,6 +39,7 @@ type Spawner struct {
 	builds  builds
 	records records
 	looks   sync.Pool // of *machine
+	found   process.Found
 	deletes deletes
 	starts  atomic.Int64
 	ends    chan struct{} // a place for each end that is being written down

@@ -42,7 +42,7 @@ type call struct {
 
 // Ask puts the questions, as many at once as may be, and waits for nobody. The caller collects with Answers, or calls Drop.
 func Ask(questions ...Question) *Asked {
-	a := &Asked{questions: questions, answers: make([]error, len(questions)), buf: make([]byte, readSize)}
+	a := &Asked{questions: questions, answers: make([]error, len(questions))}
 	a.calls = make([]call, 0, min(len(questions), atOnce))
 	a.begin(nil)
 	return a
@@ -162,6 +162,9 @@ func (a *Asked) proceed(slot int) {
 	c := &a.calls[slot]
 	if c.fd < 0 {
 		return
+	}
+	if a.buf == nil {
+		a.buf = make([]byte, readSize)
 	}
 	q := a.questions[c.question]
 	if sent, err := c.send(q); !sent || err != nil {

@@ -38,17 +38,26 @@ func Listener(port int) (Holder, bool) {
 type Listening struct {
 	sockets map[int]map[string]bool // port: the sockets that listen on it, as /proc/PID/fd shows them
 	first   bool                    // further sockets may listen on the port
+	found   *Found
 }
 
-// ReadListening looks at the sockets as they are now.
-func ReadListening() Listening { return readListening(0) }
+// ReadListening looks at the sockets as they are now. Where somebody found them before may be nil.
+func ReadListening(found *Found) Listening {
+	l := readListening(0)
+	l.found = found
+	return l
+}
 
 // ReadListeningOn is [ReadListening] for one port, which costs less.
-func ReadListeningOn(port int) Listening {
+func ReadListeningOn(port int, found *Found) Listening {
+	l := Listening{first: true}
 	if inode, ok := askListener(port); ok {
-		return Listening{sockets: map[int]map[string]bool{port: {socketName(inode): true}}, first: true}
+		l.sockets = map[int]map[string]bool{port: {socketName(inode): true}}
+	} else {
+		l = readListening(port)
 	}
-	return readListening(port)
+	l.found = found
+	return l
 }
 
 func readListening(on int) Listening {
@@ -72,8 +81,12 @@ func (l Listening) By(port int, members []Identity) (by, known bool) {
 	if !l.On(port) {
 		return false, true
 	}
+	if l.found.still(l.sockets[port], members) {
+		return true, true
+	}
 	for _, member := range members {
-		if hasFile(member.PID, l.sockets[port]) {
+		if socket, fd, ok := findFile(member.PID, l.sockets[port]); ok {
+			l.found.put(socket, place{member.PID, fd})
 			return true, true
 		}
 	}
@@ -101,18 +114,26 @@ func pids() []int {
 
 // hasFile reports whether the process has one of the files open, which are named as in /proc/PID/fd.
 func hasFile(pid int, files map[string]bool) bool {
+	_, _, has := findFile(pid, files)
+	return has
+}
+
+// findFile returns which of the files the process has open, and in which descriptor.
+func findFile(pid int, files map[string]bool) (name string, fd int, ok bool) {
 	dir, err := openRetry(procPath(pid, "/fd"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false
+		return "", 0, false
 	}
 	defer closeFD(dir)
-	has, target := false, make([]byte, unix.PathMax)
-	_ = eachNumber(dir, make([]byte, 4<<10), func(fd int) {
-		if has {
+	target := make([]byte, unix.PathMax)
+	_ = eachNumber(dir, make([]byte, 4<<10), func(number int) {
+		if ok {
 			return
 		}
-		n, err := unix.Readlinkat(dir, strconv.Itoa(fd), target)
-		has = err == nil && files[string(target[:n])]
+		n, err := unix.Readlinkat(dir, strconv.Itoa(number), target)
+		if ok = err == nil && files[string(target[:n])]; ok {
+			name, fd = string(target[:n]), number
+		}
 	})
-	return has
+	return name, fd, ok
 }

@@ -46,6 +46,6 @@ func TestBothTellersOfListenersAgree(t *testing.T) {
 
 func BenchmarkReadListening(b *testing.B) {
 	for b.Loop() {
-		process.ReadListening()
+		process.ReadListening(nil)
 	}
 }
