@@ -67,8 +67,8 @@ func silent(text string) func(net.Conn) {
 
 func portOf(address net.Addr) int { return address.(*net.TCPAddr).Port }
 
-// real is a server of package net/http.
-func real(t *testing.T, handle http.HandlerFunc) int {
+// inGo is a server of package net/http.
+func inGo(t *testing.T, handle http.HandlerFunc) int {
 	t.Helper()
 	server := httptest.NewServer(handle)
 	t.Cleanup(server.Close)
@@ -96,14 +96,14 @@ func ask(t *testing.T, port int) error {
 func TestServersThatServe(t *testing.T) {
 	t.Parallel()
 	for name, port := range map[string]int{
-		"Go": real(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"ok"}`) }),
-		"Go, chunks": real(t, func(w http.ResponseWriter, _ *http.Request) {
+		"Go": inGo(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"ok"}`) }),
+		"Go, chunks": inGo(t, func(w http.ResponseWriter, _ *http.Request) {
 			for range 3 {
 				_, _ = io.WriteString(w, strings.Repeat("x", 5000))
 				w.(http.Flusher).Flush()
 			}
 		}),
-		"Go, early hints": real(t, func(w http.ResponseWriter, _ *http.Request) {
+		"Go, early hints": inGo(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusEarlyHints)
 			w.WriteHeader(http.StatusOK)
 		}),
@@ -131,8 +131,8 @@ func TestServersThatDoNotServe(t *testing.T) {
 	}{
 		"refuses":            {free(t), `": dial tcp 127.0.0.1:PORT: connect: connection refused`},
 		"loads":              {serve(t, says("HTTP/1.1 503 Service Unavailable\r\n\r\nloading model")), ` answers 503 Service Unavailable`},
-		"loads, in Go":       {real(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }), ` answers 503 Service Unavailable`},
-		"redirects":          {real(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }), ` answers 307 Temporary Redirect`},
+		"loads, in Go":       {inGo(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }), ` answers 503 Service Unavailable`},
+		"redirects":          {inGo(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }), ` answers 307 Temporary Redirect`},
 		"switches":           {serve(t, says("HTTP/1.1 101 Switching Protocols\r\n\r\n")), ` answers 101 Switching Protocols`},
 		"closes at once":     {serve(t, func(net.Conn) {}), `": `}, // EOF, or connection reset by peer
 		"closes":             {serve(t, says()), `": EOF`},
@@ -158,7 +158,7 @@ func TestServersThatDoNotServe(t *testing.T) {
 func TestTheRequest(t *testing.T) {
 	t.Parallel()
 	got := make(chan *http.Request, 1)
-	port := real(t, func(w http.ResponseWriter, r *http.Request) {
+	port := inGo(t, func(w http.ResponseWriter, r *http.Request) {
 		got <- r
 		w.WriteHeader(http.StatusNoContent)
 	})

@@ -5,3 +5,6 @@ var (
 	AskListeners  = func(with func(port int, inode uint64)) error { return askListeners(0, with) }
 	ReadListeners = func(with func(port int, inode uint64)) { readListeners(with) }
 )
+
+// ParseListeners reads a piece of the kernel's answer.
+var ParseListeners = func(data []byte) (more bool, err error) { return parseListeners(data, func(int, uint64) {}) }
