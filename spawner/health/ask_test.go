@@ -75,12 +75,16 @@ func inGo(t *testing.T, handle http.HandlerFunc) int {
 	return portOf(server.Listener.Addr())
 }
 
-func free(t *testing.T) int {
+// refuses returns a port where nobody listens, and where nobody comes to listen: it is that of a connection.
+func refuses(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer func() { _ = listener.Close() }()
-	return portOf(listener.Addr())
+	t.Cleanup(func() { _ = listener.Close() })
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return portOf(conn.LocalAddr())
 }
 
 const long = 20 * time.Second
@@ -129,7 +133,7 @@ func TestServersThatDoNotServe(t *testing.T) {
 		port int
 		says string // behind the URL
 	}{
-		"refuses":            {free(t), `": dial tcp 127.0.0.1:PORT: connect: connection refused`},
+		"refuses":            {refuses(t), `": dial tcp 127.0.0.1:PORT: connect: connection refused`},
 		"loads":              {serve(t, says("HTTP/1.1 503 Service Unavailable\r\n\r\nloading model")), ` answers 503 Service Unavailable`},
 		"loads, in Go":       {inGo(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }), ` answers 503 Service Unavailable`},
 		"redirects":          {inGo(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }), ` answers 307 Temporary Redirect`},
@@ -214,7 +218,7 @@ func TestManyServers(t *testing.T) {
 	}{
 		{serve(t, says("HTTP/1.1 200 OK\r\n\r\n")), ""},
 		{serve(t, says("HTTP/1.1 503 Loading\r\n\r\n")), "answers 503 Loading"},
-		{free(t), "connection refused"},
+		{refuses(t), "connection refused"},
 		{serve(t, says()), "EOF"},
 		{serve(t, says("HTTP/1.1 200", " OK\r\n", "\r\n")), ""},
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -36,7 +37,8 @@ func TestBothTellersOfListenersAgree(t *testing.T) {
 	}
 	collect := func(into map[int][]uint64) func(int, uint64) {
 		return func(port int, inode uint64) {
-			if _, ours := listens[port]; ours {
+			// The text has a socket twice where another has gone while it was read.
+			if _, ours := listens[port]; ours && !slices.Contains(into[port], inode) {
 				into[port] = append(into[port], inode)
 			}
 		}
@@ -65,12 +67,19 @@ func TestListeningOnOnePort(t *testing.T) {
 			by, known = l.By(port, other)
 			require.True(t, !by && known, address)
 		}
-		require.NoError(t, listener.Close())
-		l := process.ReadListeningOn(port, nil)
-		require.False(t, l.On(port), address)
-		by, known := l.By(port, self)
-		require.True(t, !by && known, address)
+		defer func() { _ = listener.Close() }()
 	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	port := conn.LocalAddr().(*net.TCPAddr).Port // which nobody else takes, and where nobody listens
+	l := process.ReadListeningOn(port, nil)
+	require.False(t, l.On(port))
+	by, known := l.By(port, self)
+	require.True(t, !by && known)
 }
 
 // Where several sockets share a port, whoever has one of them listens, also those that no connection reaches at the moment.
