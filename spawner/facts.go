@@ -5,18 +5,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"sync"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/process"
-)
-
-// Bounds of the question whether workers are ready.
-const (
-	healthLimit     = time.Second            // for all of a page together
-	logsHealthLimit = 100 * time.Millisecond // beside a part of a log: whoever hangs has one, too
-	healthAtOnce    = 16
 )
 
 // known is what was found out about one worker.
@@ -38,31 +30,35 @@ type machine struct {
 // mostSearches bounds the searches of one look: each reads the open files of many processes.
 const mostSearches = 8
 
-// look looks at the whole machine. The caller gives back what it gets with [Spawner.seen].
-func (s *Spawner) look() *machine { return s.lookBy((*process.Snapshot).Take) }
-
 // lookAt looks at what can be of one worker, which costs less. The caller gives back what it gets with [Spawner.seen].
 func (s *Spawner) lookAt(rec record) *machine {
-	return s.lookBy(func(table *process.Snapshot) error { return table.TakeFor(rec.Process.Identity) })
+	m := s.knowing(process.ReadListeningOn(rec.Result.Port, &s.found))
+	s.took(m.table.TakeFor(rec.Process.Identity))
+	return m
 }
 
-func (s *Spawner) lookBy(take func(*process.Snapshot) error) *machine {
+// knowing returns the machine of which nothing is known but who listens.
+func (s *Spawner) knowing(listening process.Listening) *machine {
 	m, ok := s.looks.Get().(*machine)
 	if !ok {
 		m = &machine{}
 	}
-	m.listening, m.searches = process.ReadListening(), 0
-	if err := take(&m.table); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+	m.listening, m.searches = listening, 0
+	return m
+}
+
+// took logs why there is no process table.
+func (s *Spawner) took(err error) {
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.cfg.Logger.Warn("process table cannot be read; only the first process of each worker is known", "err", err)
 	}
-	return m
 }
 
 // seen gives back what look returned: a table of thousands of processes takes half a megabyte.
 func (s *Spawner) seen(m *machine) { s.looks.Put(m) }
 
 // facts returns what the record, the kernel and the file of its end tell of a worker. Whether a living one is ready is not
-// among them: see [Spawner.askHealth].
+// among them: see [askHealth].
 func (s *Spawner) facts(m *machine, rec record) known {
 	k := s.meet(m, &rec)
 	s.describe(m, &k, rec)
@@ -151,30 +147,6 @@ func (s *Spawner) ended(w *messages.Worker, rec record) {
 	if !w.EndedAt.IsZero() {
 		w.UptimeMS = max(w.EndedAt.Sub(w.StartedAt).Milliseconds(), 0)
 	}
-}
-
-// askHealth finds out which of the living workers are ready: their health check answers, and it is their own process that
-// does. It asks only those that listen, several at once, and takes no longer than limit; who has not answered by then counts as
-// starting.
-func (s *Spawner) askHealth(ctx context.Context, m *machine, workers []known, limit time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	var group sync.WaitGroup
-	slots := make(chan struct{}, healthAtOnce)
-	for i := range workers {
-		k := &workers[i]
-		if !k.alive || !m.listening.On(k.worker.Port) {
-			continue
-		}
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
-			if health(ctx, k.record) == nil && k.serves(m) {
-				k.worker.State = messages.StateReady
-			}
-		})
-	}
-	group.Wait()
 }
 
 // serves reports whether nothing speaks against it that one of the worker's processes listens on its port.

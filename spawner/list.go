@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 // pageSize is how many workers a page has at most. Each takes about 700 bytes on the wire; whoever sends it makes it smaller where
@@ -26,13 +27,16 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 	if found {
 		at++
 	}
-	var m *machine
-	var group sync.WaitGroup
-	group.Go(func() { m = s.look() }) // which takes as long as to read the records
-	records := s.readAll(ids[at:])
-	group.Wait()
+	m := s.knowing(process.ReadListening(&s.found))
 	defer s.seen(m)
-	workers := make([]known, 0, min(len(records), pageSize))
+	var group sync.WaitGroup
+	group.Go(func() { s.took(m.table.Take()) }) // which takes as long as to read the records and to ask
+	records := s.readAll(ids[at:])
+	soon := askSoon(m, records[:min(len(records), pageSize)])
+	defer soon.Drop()
+	group.Wait()
+	workers := make([]known, 0, min(len(records), pageSize)) // which stay where they are
+	var late []*known
 	for _, rec := range records {
 		if len(workers) == pageSize {
 			page.Next = workers[pageSize-1].worker.WorkerID
@@ -41,12 +45,20 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 		if k := s.meet(m, rec); k.alive || req.Exited {
 			s.describe(m, &k, *rec)
 			workers = append(workers, k)
+			if k := &workers[len(workers)-1]; !soon.met(rec, k) {
+				late = append(late, k)
+			}
 		}
 	}
 	if at == 0 && page.Next == "" {
 		done()
 	}
-	s.askHealth(ctx, m, workers, healthLimit)
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
+	rest := askHealth(m, late)
+	defer rest.Drop()
+	soon.hear(ctx)
+	rest.hear(ctx)
 	slices.SortFunc(workers, byID)
 	page.Workers = make([]messages.Worker, len(workers))
 	for i := range workers {
@@ -85,27 +97,10 @@ func (s *Spawner) Get(ctx context.Context, req messages.GetRequest) (messages.Wo
 	if err != nil {
 		return messages.WorkerAnswer{HiveID: s.cfg.HiveID}, err
 	}
-	var asking sync.WaitGroup
-	defer asking.Wait()
-	ctx, cancel := context.WithTimeout(ctx, healthLimit)
-	defer cancel()
-	var answer error
-	ask := func() { answer = health(ctx, *rec) }
-	if rec.Process.Alive() {
-		asking.Go(ask) // while the machine is looked at, which takes as long
-		ask = asking.Wait
-	}
-	m := s.lookAt(*rec)
-	defer s.seen(m)
-	k := s.facts(m, *rec)
-	switch {
-	case !k.alive && k.worker.EndedAt.IsZero():
+	k := s.now(ctx, rec, healthLimit)
+	if !k.alive && k.worker.EndedAt.IsZero() {
 		s.awaitEnd(ctx, *rec)
 		s.ended(&k.worker, *rec)
-	case k.alive && m.listening.On(k.worker.Port) && k.serves(m):
-		if ask(); answer == nil {
-			k.worker.State = messages.StateReady
-		}
 	}
 	return messages.WorkerAnswer{HiveID: s.cfg.HiveID, Worker: k.worker}, nil
 }

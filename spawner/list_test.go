@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -59,6 +60,24 @@ func TestStateIsWhatAWorkersOwnHealthSays(t *testing.T) {
 	}
 	require.Equal(t, ids(all)[:5], ids(h.list(false)), "the dead are not asked for")
 	require.Equal(t, 5, h.Living())
+}
+
+// Its first process has ended, and one that it left behind with its lock serves: that is the worker.
+func TestWhoWasLeftBehindServes(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, func(c *spawner.Config) { c.Watch = 0 })
+	got := h.spawn(called("w", "j", "orphan:serves"))
+	require.Nil(t, got.err)
+	awaitLog(t, got.result.LogPath, "left")
+	<-h.exited
+	h.started(h.childOf("w"))
+	awaitListening(t, got.result.Port)
+	require.False(t, got.result.PID == h.childOf("w"))
+	require.Equal(t, messages.StateReady, h.get("w").State)
+	require.Equal(t, messages.StateReady, h.list(false)[0].State)
+	logs, err := h.Logs(t.Context(), messages.LogsRequest{WorkerID: "w"})
+	require.NoError(t, err)
+	require.Equal(t, messages.StateReady, logs.State)
 }
 
 func TestListComesInPages(t *testing.T) {

@@ -24,11 +24,8 @@ func (s *Spawner) Logs(ctx context.Context, req messages.LogsRequest) (messages.
 			req.WorkerID, rec.Result.LogPath, s.run.Path())
 	}
 	// Whether it has exited is asked before the log is read: what it wrote last is in what follows.
-	m := s.lookAt(*rec)
-	defer s.seen(m)
-	workers := []known{s.facts(m, *rec)}
-	s.askHealth(ctx, m, workers, logsHealthLimit)
-	ended := !workers[0].alive
+	k := s.now(ctx, rec, logsHealthLimit)
+	ended := !k.alive
 
 	chunk, err := readLog(path, req, ended)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -37,7 +34,7 @@ func (s *Spawner) Logs(ctx context.Context, req messages.LogsRequest) (messages.
 	if err != nil {
 		return answer, unexpected("read the log of the worker", err)
 	}
-	answer.LogPath, answer.State = path, workers[0].worker.State
+	answer.LogPath, answer.State = path, k.worker.State
 	answer.Size, answer.Start, answer.From, answer.Next, answer.Missed = chunk.Size, chunk.Start, chunk.From, chunk.Next, chunk.Missed
 	for _, line := range chunk.Lines {
 		answer.Lines = append(answer.Lines, messages.Redact(line))

@@ -3,12 +3,10 @@ package spawner
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/health"
 )
 
 // How often a worker that loads is asked whether it is ready.
@@ -17,12 +15,8 @@ const (
 	lastHealth  = 500 * time.Millisecond
 )
 
-// healthClient asks workers for their health. Connections are not kept: a worker is asked until it is ready, once.
-var healthClient = &http.Client{
-	Timeout:       5 * time.Second,
-	Transport:     &http.Transport{DisableKeepAlives: true, Proxy: nil},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
+// answerLimit is how long a worker that loads may take to answer once.
+const answerLimit = 5 * time.Second
 
 // awaitReady waits until the worker answers its health check as it should and the answer is proven to be its own, and tells now and
 // then that a worker which is not yet ready goes on. It returns nil as soon as alive is false: the caller knows how the worker
@@ -38,7 +32,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 	said, asked := s.progress(rec), time.Now()
 	var state error
 	for delay := firstHealth; alive(); delay = min(2*delay, lastHealth) {
-		err := health(ctx, rec)
+		err := healthOf(ctx, rec)
 		if ctx.Err() == nil || state == nil { // that time is up says nothing about the worker
 			state = err
 		}
@@ -90,21 +84,9 @@ func (s *Spawner) unready(e *messages.Error, rec record) error {
 	return e
 }
 
-// health returns nil if whoever listens on the worker's port says that it serves, and what it says instead otherwise.
-func health(ctx context.Context, rec record) error {
-	path, status := rec.Terms.health()
-	url := "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(rec.Result.Port)) + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := healthClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != status {
-		return fmt.Errorf("%s answers %s", url, resp.Status)
-	}
-	return nil
+// healthOf returns nil if whoever listens on the worker's port says that it serves, and what it says instead otherwise.
+func healthOf(ctx context.Context, rec record) error {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	return health.Ask(rec.question()).Answers(ctx)[0]
 }

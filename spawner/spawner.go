@@ -41,6 +41,7 @@ type Spawner struct {
 	watched watched
 	groups  groups    // none, unless they are wanted
 	looks   sync.Pool // of *machine
+	found   process.Found
 	deletes deletes
 	starts  atomic.Int64
 	ends    chan struct{} // a place for each end that is being written down

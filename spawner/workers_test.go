@@ -45,6 +45,9 @@ func play(model, port string) int {
 	case "orphan": // ends, at once or when it is told to, and leaves a process behind that holds what it inherited
 		child := exec.Command(os.Args[0], os.Args[1:]...)
 		child.Args[4] = "live"
+		if arg == "serves" {
+			child.Args[4] = "serve:now"
+		}
 		child.ExtraFiles = []*os.File{os.NewFile(3, "lock"), os.NewFile(4, "port")}
 		if err := child.Start(); err != nil {
 			return 1

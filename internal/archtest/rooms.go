@@ -30,6 +30,7 @@ func Rooms() map[string][]string {
 		"spawner/devtree": {"std", "spawner/binary", toml},
 		"spawner/logs":    {"std", sys},
 		"spawner/process": {"std", "internal/fault", sys},
+		"spawner/health":  {"std", sys},
 
 		"consumer": {"std", "messages", "internal/fault", natsGo},
 		"queen":    {"std", "messages", natsGo},

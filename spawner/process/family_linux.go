@@ -29,7 +29,7 @@ func (s *Snapshot) TakeFor(leader Identity) error {
 	above := f.ancestors(int32(leader.PID))
 	f.join(int32(leader.PID))
 	for _, pid := range above {
-		f.children(pid, f.add)
+		f.adopted(pid)
 	}
 	f.orphans()
 	if f.threads > mostThreads {
@@ -50,8 +50,12 @@ type family struct {
 	at       map[int32]int // pid: index in the snapshot
 	sessions []int32       // of those that have joined
 	joined   []int32
-	threads  int // that were asked for their children
+	loose    []adopted // children of the leader's ancestors that have not joined
+	threads  int       // that were asked for their children
 }
+
+// adopted is a process that may have been one of the worker's before its parent ended.
+type adopted struct{ pid, session, parent int32 }
 
 // ancestors adds the process and those above it, and returns the pids of the latter.
 func (f *family) ancestors(pid int32) (above []int32) {
@@ -95,36 +99,58 @@ func (f *family) join(pid int32) {
 		if session := f.snap.procs[i].session; !slices.Contains(f.sessions, session) {
 			f.sessions = append(f.sessions, session)
 		}
-		f.children(pid, func(child, parent int32) {
+		f.children(pid, nil, func(child, parent int32) {
 			f.add(child, parent)
 			next = append(next, child)
 		})
 	}
 }
 
-// orphans has those join who are in a session of the worker's, until nobody is left.
+// adopted notes the children of one of the leader's ancestors. An orphan is made the child of the first thread that lives
+// (find_new_reaper of the kernel), which is the first of all unless that has ended.
+func (f *family) adopted(pid int32) {
+	i, ok := f.at[pid]
+	if !ok {
+		return
+	}
+	first := []int{int(pid)}
+	if stat := f.snap.look(int32(i)); stat.state == 'Z' && stat.threads > 1 {
+		first = nil
+	}
+	f.children(pid, first, func(child, parent int32) {
+		if _, ok := f.at[child]; ok {
+			return
+		}
+		if session, err := unix.Getsid(int(child)); err == nil {
+			f.loose = append(f.loose, adopted{child, int32(session), parent})
+		}
+	})
+}
+
+// orphans has those of them join who are in a session of the worker's, until nobody is left.
 func (f *family) orphans() {
 	for grown := true; grown; {
 		grown = false
-		for i := 0; i < len(f.snap.procs); i++ {
-			p := f.snap.procs[i]
-			if slices.Contains(f.sessions, p.session) && !slices.Contains(f.joined, p.pid) {
-				f.join(p.pid)
+		for _, a := range f.loose {
+			if slices.Contains(f.sessions, a.session) && !slices.Contains(f.joined, a.pid) {
+				f.add(a.pid, a.parent)
+				f.join(a.pid)
 				grown = true
 			}
 		}
 	}
 }
 
-// children calls with each child of the process and with the process.
-func (f *family) children(pid int32, with func(child, parent int32)) {
+// children calls with each child of these threads of the process, of all if there are none, and with the process.
+func (f *family) children(pid int32, threads []int, with func(child, parent int32)) {
 	i, ok := f.at[pid]
 	if !ok || f.threads > mostThreads {
 		return
 	}
-	threads := []int{int(pid)}
-	if f.snap.look(int32(i)).threads > 1 {
-		threads = threads[:0]
+	if len(threads) == 0 && f.snap.look(int32(i)).threads <= 1 {
+		threads = []int{int(pid)}
+	}
+	if len(threads) == 0 {
 		dir, err := openRetry(procPath(int(pid), "/task"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return

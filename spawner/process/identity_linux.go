@@ -31,6 +31,13 @@ func (id Identity) Alive() bool {
 	return err == nil && stat.ticks == id.StartTicks && stat.state != 'Z' && stat.state != 'X'
 }
 
+// MayLive reports whether a process with this pid leads a session, as each worker's does: whether it is worth asking whether the very
+// process is alive, for a tenth of what that costs.
+func (id Identity) MayLive() bool {
+	session, err := unix.Getsid(id.PID)
+	return id.possible() && err == nil && session == id.PID
+}
+
 // FindHolder looks through /proc, once, for the process that was started with all the entries, NAME=value, in its environment and has the
 // worker's lock or its log open, or whose output is the log: a program that rewrites its title hides its environment. It is for the one
 // case that no record covers, a hive that was killed right behind the start: a full look costs 30 ms and more. The error is [ErrGone] if

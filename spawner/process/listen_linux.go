@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Holder is a process that has a port.
@@ -18,7 +20,7 @@ type Holder struct {
 // Listener returns the process that listens on the TCP port, if it can be known: the files of another user's process
 // cannot be seen. It looks through /proc and costs milliseconds.
 func Listener(port int) (Holder, bool) {
-	sockets := ReadListening().sockets[port]
+	sockets := readListening(port).sockets[port]
 	if len(sockets) == 0 {
 		return Holder{}, false
 	}
@@ -35,19 +37,41 @@ func Listener(port int) (Holder, bool) {
 // workers.
 type Listening struct {
 	sockets map[int]map[string]bool // port: the sockets that listen on it, as /proc/PID/fd shows them
+	first   bool                    // further sockets may listen on the port
+	found   *Found
 }
 
-// ReadListening looks at the sockets as they are now.
-func ReadListening() Listening {
+// ReadListening looks at the sockets as they are now. Where somebody found them before may be nil.
+func ReadListening(found *Found) Listening {
+	l := readListening(0)
+	l.found = found
+	return l
+}
+
+// ReadListeningOn is [ReadListening] for one port, which costs less.
+func ReadListeningOn(port int, found *Found) Listening {
+	l := Listening{first: true}
+	if inode, ok := askListener(port); ok {
+		l.sockets = map[int]map[string]bool{port: {socketName(inode): true}}
+	} else {
+		l = readListening(port)
+	}
+	l.found = found
+	return l
+}
+
+func readListening(on int) Listening {
 	l := Listening{sockets: make(map[int]map[string]bool)}
-	eachListener(func(port int, inode uint64) {
+	eachListener(on, func(port int, inode uint64) {
 		if l.sockets[port] == nil {
-			l.sockets[port] = make(map[string]bool)
+			l.sockets[port] = make(map[string]bool, 1)
 		}
-		l.sockets[port]["socket:["+strconv.FormatUint(inode, 10)+"]"] = true
+		l.sockets[port][socketName(inode)] = true
 	})
 	return l
 }
+
+func socketName(inode uint64) string { return "socket:[" + strconv.FormatUint(inode, 10) + "]" }
 
 // On reports whether anybody listens on the port.
 func (l Listening) On(port int) bool { return len(l.sockets[port]) > 0 }
@@ -57,10 +81,17 @@ func (l Listening) By(port int, members []Identity) (by, known bool) {
 	if !l.On(port) {
 		return false, true
 	}
+	if l.found.still(l.sockets[port], members) {
+		return true, true
+	}
 	for _, member := range members {
-		if hasFile(member.PID, l.sockets[port]) {
+		if socket, fd, ok := findFile(member.PID, l.sockets[port]); ok {
+			l.found.put(socket, place{member.PID, fd})
 			return true, true
 		}
+	}
+	if l.first {
+		return readListening(port).By(port, members)
 	}
 	return false, true
 }
@@ -83,17 +114,26 @@ func pids() []int {
 
 // hasFile reports whether the process has one of the files open, which are named as in /proc/PID/fd.
 func hasFile(pid int, files map[string]bool) bool {
-	dir := fmt.Sprintf("/proc/%d/fd", pid)
-	file, err := os.Open(dir)
+	_, _, has := findFile(pid, files)
+	return has
+}
+
+// findFile returns which of the files the process has open, and in which descriptor.
+func findFile(pid int, files map[string]bool) (name string, fd int, ok bool) {
+	dir, err := openRetry(procPath(pid, "/fd"), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return false
+		return "", 0, false
 	}
-	defer func() { _ = file.Close() }()
-	names, _ := file.Readdirnames(-1)
-	for _, name := range names {
-		if target, err := os.Readlink(dir + "/" + name); err == nil && files[target] {
-			return true
+	defer closeFD(dir)
+	target := make([]byte, unix.PathMax)
+	_ = eachNumber(dir, make([]byte, 4<<10), func(number int) {
+		if ok {
+			return
 		}
-	}
-	return false
+		n, err := unix.Readlinkat(dir, strconv.Itoa(number), target)
+		if ok = err == nil && files[string(target[:n])]; ok {
+			name, fd = string(target[:n]), number
+		}
+	})
+	return name, fd, ok
 }

@@ -499,7 +499,7 @@ func TestListeningProvesWhoListens(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = listener.Close() }()
 	port := listener.Addr().(*net.TCPAddr).Port
-	listening := process.ReadListening()
+	listening := process.ReadListening(nil)
 	require.True(t, listening.On(port))
 	by, known := listening.By(port, []process.Identity{{PID: os.Getpid()}})
 	require.True(t, by)

@@ -15,57 +15,106 @@ import (
 // listener is called with a TCP port and the inode of a socket that listens on it.
 type listener func(port int, inode uint64)
 
-// eachListener calls with each TCP socket that listens in this process's network namespace. The kernel is asked for those
-// alone (sock_diag(7)). The text of /proc/net/tcp has every connection in it and takes 1.5 ms on a machine that has none,
-// since the whole table of connections is looked through; it is for kernels that answer nothing else.
-func eachListener(with listener) {
-	if askListeners(with) != nil {
-		readListeners(with)
+// eachListener calls with each TCP socket that listens in this process's network namespace, or with those on one port if it is not
+// 0. The kernel is asked for those alone (sock_diag(7)). The text of /proc/net/tcp has every connection in it and takes 1.5 ms on a
+// machine that has none, since the whole table of connections is looked through; it is for kernels that answer nothing else.
+func eachListener(on int, with listener) {
+	if askListeners(on, with) != nil {
+		readListeners(func(port int, inode uint64) {
+			if on == 0 || on == port {
+				with(port, inode)
+			}
+		})
 	}
 }
 
 // askListeners asks the kernel for the sockets. Before an error, with may have been called already.
-func askListeners(with listener) error {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+func askListeners(on int, with listener) error {
+	fd, err := openDiag()
 	if err != nil {
-		return os.NewSyscallError("socket", err)
+		return err
 	}
 	defer closeFD(fd)
-	// The answer is there when the question was taken, in pieces of which each is made when the one before is read.
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
-		return os.NewSyscallError("setsockopt", err)
-	}
 	buf := make([]byte, 32<<10)
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
-		if err := unix.Sendto(fd, listenRequest(family), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-			return os.NewSyscallError("sendto", err)
-		}
-		for more := true; more; {
-			n, _, err := unix.Recvfrom(fd, buf, 0)
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
-			if err != nil {
-				return os.NewSyscallError("recvfrom", err)
-			}
-			if more, err = parseListeners(buf[:n], with); err != nil {
-				return err
-			}
+		if err := askDiag(fd, listenRequest(family, on, unix.NLM_F_DUMP), buf, with); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// listenRequest returns the question for all listening TCP sockets of a family: struct nlmsghdr and struct
-// inet_diag_req_v2.
-func listenRequest(family byte) []byte {
-	const size, states = unix.SizeofNlMsghdr + 56, unix.SizeofNlMsghdr + 4
+// askListener asks the kernel for the socket that a connection to the port of 127.0.0.1 would reach: a look at one place of a table
+// where all others look through the whole of it. There may be further ones. None is returned if it cannot be known.
+func askListener(port int) (inode uint64, ok bool) {
+	fd, err := openDiag()
+	if err != nil {
+		return 0, false
+	}
+	defer closeFD(fd)
+	err = askDiag(fd, listenRequest(unix.AF_INET, port, 0), make([]byte, 512), func(on int, socket uint64) {
+		if on == port {
+			inode, ok = socket, true
+		}
+	})
+	return inode, ok && err == nil
+}
+
+func openDiag() (fd int, err error) {
+	fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return -1, os.NewSyscallError("socket", err)
+	}
+	// The answer is there when the question was taken, in pieces of which each is made when the one before is read.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 1}); err != nil {
+		closeFD(fd)
+		return -1, os.NewSyscallError("setsockopt", err)
+	}
+	return fd, nil
+}
+
+// askDiag asks one question and reads the answer by way of buf.
+func askDiag(fd int, request, buf []byte, with listener) error {
+	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return os.NewSyscallError("sendto", err)
+	}
+	for more := true; more; {
+		n, err := unix.Read(fd, buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return os.NewSyscallError("read", err)
+		}
+		if more, err = parseListeners(buf[:n], with); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listenRequest returns the question for the listening TCP sockets of a family, or for those on one port if it is not 0: struct
+// nlmsghdr and struct inet_diag_req_v2. Without NLM_F_DUMP among the flags, it is that for the one socket that a connection to the
+// port of 127.0.0.1 reaches.
+func listenRequest(family byte, port int, flags uint16) []byte {
+	const (
+		size   = unix.SizeofNlMsghdr + 56
+		states = unix.SizeofNlMsghdr + 4
+		source = states + 4    // its port
+		local  = source + 4    // its address
+		cookie = source + 10*4 // of the socket
+	)
 	data := make([]byte, size)
 	binary.NativeEndian.PutUint32(data, size)
 	binary.NativeEndian.PutUint16(data[4:], unix.SOCK_DIAG_BY_FAMILY)
-	binary.NativeEndian.PutUint16(data[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	binary.NativeEndian.PutUint16(data[6:], unix.NLM_F_REQUEST|flags)
 	data[unix.SizeofNlMsghdr], data[unix.SizeofNlMsghdr+1] = family, unix.IPPROTO_TCP
 	binary.NativeEndian.PutUint32(data[states:], 1<<unix.BPF_TCP_LISTEN)
+	binary.BigEndian.PutUint16(data[source:], uint16(port))
+	if flags&unix.NLM_F_DUMP == 0 {
+		copy(data[local:], []byte{127, 0, 0, 1})
+		binary.NativeEndian.PutUint64(data[cookie:], 1<<64-1) // INET_DIAG_NOCOOKIE: whatever it is
+	}
 	return data
 }
 
@@ -79,13 +128,20 @@ func parseListeners(data []byte, with listener) (more bool, err error) {
 			break
 		}
 		body := data[unix.SizeofNlMsghdr:length]
+		several := binary.NativeEndian.Uint16(data[6:])&unix.NLM_F_MULTI != 0
 		switch kind := binary.NativeEndian.Uint16(data[4:]); {
+		case (kind == unix.NLMSG_DONE || kind == unix.NLMSG_ERROR) && len(body) >= 4:
+			if code := int32(binary.NativeEndian.Uint32(body)); code < 0 {
+				return false, fmt.Errorf("sock_diag: %w", unix.Errno(-code))
+			}
+			return false, nil
 		case kind == unix.NLMSG_DONE:
 			return false, nil
-		case kind == unix.NLMSG_ERROR && len(body) >= 4:
-			return false, fmt.Errorf("sock_diag: %w", unix.Errno(-int32(binary.NativeEndian.Uint32(body))))
 		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= size:
 			with(int(binary.BigEndian.Uint16(body[port:])), uint64(binary.NativeEndian.Uint32(body[inode:])))
+			if !several {
+				return false, nil
+			}
 		}
 		data = data[min((length+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1), len(data)):]
 	}

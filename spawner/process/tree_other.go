@@ -69,3 +69,6 @@ func (g *Group) Remove(context.Context) error { return errNoGroups }
 
 // OOMKilled reports that it is not known.
 func OOMKilled(Identity, time.Time) (killed, known bool) { return false, false }
+
+// MayLive is Alive.
+func (id Identity) MayLive() bool { return id.Alive() }
