@@ -27,10 +27,11 @@ func (s *Spawner) List(ctx context.Context, req messages.ListRequest) (messages.
 	if found {
 		at++
 	}
-	m := s.knowing(process.ReadListening(&s.found))
+	m := s.knowing(process.Listening{})
 	defer s.seen(m)
 	var group sync.WaitGroup
-	group.Go(func() { s.took(m.table.Take()) }) // which takes as long as to read the records and to ask
+	group.Go(func() { s.took(m.table.Take()) }) // which takes as long as all until it is waited for
+	m.listening = process.ReadListening(&s.found)
 	records := s.readAll(ids[at:])
 	soon := askSoon(m, records[:min(len(records), pageSize)])
 	defer soon.Drop()

@@ -72,7 +72,7 @@ func TestWhoWasLeftBehindServes(t *testing.T) {
 	<-h.exited
 	h.started(h.childOf("w"))
 	awaitListening(t, got.result.Port)
-	require.False(t, got.result.PID == h.childOf("w"))
+	require.NotEqual(t, got.result.PID, h.childOf("w"))
 	require.Equal(t, messages.StateReady, h.get("w").State)
 	require.Equal(t, messages.StateReady, h.list(false)[0].State)
 	logs, err := h.Logs(t.Context(), messages.LogsRequest{WorkerID: "w"})

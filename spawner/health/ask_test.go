@@ -133,10 +133,12 @@ func TestServersThatDoNotServe(t *testing.T) {
 		port int
 		says string // behind the URL
 	}{
-		"refuses":            {refuses(t), `": dial tcp 127.0.0.1:PORT: connect: connection refused`},
-		"loads":              {serve(t, says("HTTP/1.1 503 Service Unavailable\r\n\r\nloading model")), ` answers 503 Service Unavailable`},
-		"loads, in Go":       {inGo(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }), ` answers 503 Service Unavailable`},
-		"redirects":          {inGo(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 307) }), ` answers 307 Temporary Redirect`},
+		"refuses":      {refuses(t), `": dial tcp 127.0.0.1:PORT: connect: connection refused`},
+		"loads":        {serve(t, says("HTTP/1.1 503 Service Unavailable\r\n\r\nloading model")), ` answers 503 Service Unavailable`},
+		"loads, in Go": {inGo(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }), ` answers 503 Service Unavailable`},
+		"redirects": {inGo(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+		}), ` answers 307 Temporary Redirect`},
 		"switches":           {serve(t, says("HTTP/1.1 101 Switching Protocols\r\n\r\n")), ` answers 101 Switching Protocols`},
 		"closes at once":     {serve(t, func(net.Conn) {}), `": `}, // EOF, or connection reset by peer
 		"closes":             {serve(t, says()), `": EOF`},

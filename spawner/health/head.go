@@ -69,7 +69,7 @@ func cutHead(head []byte, all int, ended bool) error {
 
 // parseHead reads a whole head.
 func parseHead(head []byte) (status int, text string, err error) {
-	resp, err := http.ReadResponse(bufio.NewReaderSize(bytes.NewReader(head), len(head)), nil)
+	resp, err := http.ReadResponse(bufio.NewReaderSize(bytes.NewReader(head), len(head)), nil) //nolint:bodyclose // it has none: this is the head alone
 	if err != nil {
 		return 0, "", err
 	}
