@@ -56,7 +56,7 @@ type settings struct {
 }
 
 var variables = map[string]string{
-	"hive-id": "RBEE_HIVE_ID",
+	"hive-id":   "RBEE_HIVE_ID",
 	"queen-url": "RBEE_QUEEN_URL", "catalog-dir": "RBEE_CATALOG_DIR", "dev-root": "RBEE_DEV_ROOT", "run-dir": "RBEE_RUN_DIR",
 	"auto-update": "RBEE_AUTO_UPDATE", "dev-source": "RBEE_DEV_SOURCE", "dev-features": "RBEE_DEV_FEATURES", "build-timeout": "RBEE_BUILD_TIMEOUT",
 	"log-dir": "RBEE_LOG_DIR", "work-dir": "RBEE_WORK_DIR", "port-range": "RBEE_PORT_RANGE", "watch": "RBEE_WATCH",

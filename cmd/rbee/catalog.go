@@ -100,6 +100,7 @@ different platforms it does not compare checksums. The exit code is 1 if there i
 	}
 	output := cli.AddOutput(cmd)
 	f.addFlags(cmd)
+	cmd.ValidArgsFunction = f.completeArgs(2, findHives)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		for _, hive := range args {
 			if err := messages.CheckID(hive); err != nil {

@@ -20,9 +20,13 @@ type fleet struct {
 	log    *cli.Log
 }
 
-// addFlags adds the flags to a command that talks to hives. Its --help says where they are explained.
+// addFlags adds the flags to a command that talks to hives. Its --help says where they are explained. A flag --hive that is there
+// already is completed by asking the fleet.
 func (f *fleet) addFlags(cmd *cobra.Command) {
 	f.define(cmd)
+	if cmd.Flags().Lookup("hive") != nil {
+		_ = cmd.RegisterFlagCompletionFunc("hive", f.complete(findHives))
+	}
 	cli.Elsewhere(cmd, "The flags for the connection to NATS (--server, --context, --creds, …) and for logs: 'rbee help connection'.", "NATS", "Log")
 }
 
@@ -34,7 +38,10 @@ behind it instead, and a flag wins over its variable.
 
 Without any, rbee connects to `+natsconn.DefaultServer+` as nobody in particular. A fleet that is not on this machine is most easily reached by a
 context of the nats command line: made once with 'nats context add', it holds server and credentials, and --context or NATS_CONTEXT
-names it.`,
+names it.
+
+Shells complete the ids of hives, workers and jobs by asking the fleet for them, for half a second; `+cli.CompletionTimeout+` gives a slow network
+more ('rbee help completion' says how a shell learns it).`,
 		new(fleet).define)
 }
 

@@ -76,6 +76,7 @@ func hiveStatusCommand() *cobra.Command {
 	}
 	output := cli.AddOutput(cmd)
 	f.addFlags(cmd)
+	cmd.ValidArgsFunction = f.completeArgs(1, findHives)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := messages.CheckID(args[0]); err != nil {
 			return cli.Usagef("hive id: %w", err)

@@ -22,6 +22,7 @@ left alone: then the exit code is 1, and the message says what to do instead. If
 		Args: cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
+	cmd.ValidArgsFunction = f.completeArgs(1, findJobs(&f.hive, queen.JobWaiting))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		client, done, err := f.connect(cmd, args[0])
 		if err != nil {
@@ -52,6 +53,7 @@ dead, were cancelled, have expired or are gone, and that were queued by rbee.`,
 		Args:    cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
+	cmd.ValidArgsFunction = f.completeArgs(1, findJobs(&f.hive, queen.JobFailed, queen.JobDead, queen.JobCancelled, queen.JobExpired, queen.JobGone))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		client, done, err := f.connect(cmd, args[0])
 		if err != nil {

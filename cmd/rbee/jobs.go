@@ -173,6 +173,7 @@ unless the streams say otherwise). If no stream knows the job, the exit code is 
 		Args: cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
+	cmd.ValidArgsFunction = f.completeArgs(1, findJobs(&f.hive))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.get(cmd, args[0]) }
 	return cmd
 }

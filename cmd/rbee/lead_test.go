@@ -18,7 +18,7 @@ func TestShortID(t *testing.T) {
 		"worker-abc123": "worker-abc123",
 		"chat-on-the-first-card-of-the-second-machine": "chat-on-the-first-card-of-the-second-machine",
 		"44affadc-2842-501b-af08-716bd750847b":         "44affadc-2842-501b-af08-716bd750847b",
-		"": "",
+		"":                                             "",
 	} {
 		require.Equal(t, want, shortID(id))
 	}
@@ -37,7 +37,7 @@ func TestLeadTellsJobsApart(t *testing.T) {
 	}
 	tests := map[string]*struct {
 		lead lead
-		want   string
+		want string
 	}{
 		"nothing": {lead{}, "Worker type: CpuLlm\nWorker type: CudaLlm\nrefused\nHive 'gpu-1' takes jobs\nexited\nexited\n"},
 		"all": {lead{clock: true, hive: true, about: true}, `12:00:00 gpu-1 worker-44affadc Worker type: CpuLlm

@@ -38,6 +38,7 @@ given its place in the queue, and takes none when it comes until it is resumed.`
 	})
 	f.output = cli.AddOutput(cmd)
 	f.addFlags(cmd)
+	cmd.ValidArgsFunction = f.completeArgs(1, findHives)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if f.span < 0 {
 			return cli.Usagef("--for: is %s; use more than 0", f.span)
@@ -59,6 +60,7 @@ does nothing.`,
 	}
 	f.output = cli.AddOutput(cmd)
 	f.addFlags(cmd)
+	cmd.ValidArgsFunction = f.completeArgs(1, findHives)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0], false) }
 	return cmd
 }

@@ -87,7 +87,8 @@ same --job-id is safe: the same job never starts a second worker.`,
 	})
 	f.output = cli.AddOutput(cmd)
 	f.addFlags(cmd)
-	_ = cmd.RegisterFlagCompletionFunc("device", cobra.FixedCompletions([]string{"cpu", "cuda:0", "metal"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("device", f.fleet.complete(findDevices(&f.job.HiveID)))
+	_ = cmd.RegisterFlagCompletionFunc("worker", f.fleet.complete(findInstalled(&f.job.HiveID)))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return f.run(cmd) }
 	return cmd
 }

@@ -45,6 +45,7 @@ With -o json each event is one line, as it came over the wire.`,
 	})
 	output := cli.AddOutput(cmd)
 	f.addFlags(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("job", f.complete(findJobs(&filter.Hive)))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if since < 0 {
 			return cli.Usagef("--since: is %s; use more than 0", since)
