@@ -34,6 +34,7 @@ func (h *hive) answerResult(ctx context.Context, t *task, r messages.Result) {
 // answerFailure answers t with its failure. An error too long for the server is cut as [shorten] cuts it.
 func (h *hive) answerFailure(ctx context.Context, t *task, e *messages.Error) {
 	header := h.header(t)
+	t.began = tellsOfStart(e) && t.story != nil && !t.story.repeats()
 	header[messages.HeaderError] = []string{clip(messages.OneLine(e.Message), maxHeader)}
 	header[messages.HeaderErrorCode] = []string{strconv.Itoa(e.Code.Status())}
 

@@ -37,8 +37,11 @@ func (o outcome) started() bool {
 	if o.seq == 0 {
 		return false
 	}
-	return o.failure == nil || o.failure.Code == messages.WorkerExited || o.failure.Code == messages.NotReady
+	return o.failure == nil || tellsOfStart(o.failure)
 }
+
+// tellsOfStart reports whether a job that failed so had a worker started.
+func tellsOfStart(e *messages.Error) bool { return e.Code == messages.WorkerExited || e.Code == messages.NotReady }
 
 // expect is what the last message on the job's result subject must be for another result to be taken: the first one that is final
 // stays.

@@ -176,6 +176,24 @@ func TestALateCopyOfARequestIsNoOutcome(t *testing.T) {
 	}
 }
 
+// What a request came to takes the place of a refusal, also one that the stream had not told yet when the request began, and also where it
+// is a failure.
+func TestARefusalHidesNoEndOfARequest(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, natstest.Server(t).URL())
+	g := newGate()
+	f.keeper(g, consumer.Config{})
+	w := listen(t, f.url, "reply.>")
+	reply := w.send(t, jobFor("job-1"))
+	job := g.next(t)
+	late := `{"job_id":"job-1","model":"m","device":"cpu","deadline":"2026-01-01T00:00:00Z"}`
+	require.Equal(t, messages.DeadlineExceeded, failureOf(t, w.next(t, w.send(t, late))).Err.Code)
+	require.Equal(t, messages.DeadlineExceeded, f.failure("job-1").Code)
+	job.answer <- messages.Errorf(messages.WorkerExited, "it exited")
+	require.Equal(t, messages.WorkerExited, failureOf(t, w.next(t, reply)).Err.Code)
+	require.Eventually(t, func() bool { return f.failure("job-1").Code == messages.WorkerExited }, patience, time.Millisecond)
+}
+
 // A machine that was started again knows nothing of its workers; the stream of results does.
 func TestARequestForAJobThatOnlyTheStreamKnowsStartsNothing(t *testing.T) {
 	t.Parallel()

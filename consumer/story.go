@@ -62,6 +62,13 @@ func (s *story) tell(e messages.Event) {
 	}
 }
 
+// repeats reports whether the story is of a job that was at work before.
+func (s *story) repeats() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.attempt > 1
+}
+
 // ends reports whether only the consumer may tell the action: that a job has ended.
 func ends(action messages.Action) bool {
 	switch action {

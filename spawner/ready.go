@@ -19,9 +19,9 @@ const (
 const answerLimit = 5 * time.Second
 
 // awaitReady waits until the worker answers its health check as it should and the answer is proven to be its own, and tells now and
-// then that a worker which is not yet ready goes on. It returns nil as soon as alive is false: the caller knows how the worker
-// ended. The errors are [messages.NotReady] and, if somebody else answers on the port, [messages.PortInUse].
-func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, alive func() bool, tell story) error {
+// then that a worker which is not yet ready goes on. It returns nil as soon as alive is false, which is asked again when ended is closed: the
+// caller knows how the worker ended. The errors are [messages.NotReady] and, if somebody else answers on the port, [messages.PortInUse].
+func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, alive func() bool, ended <-chan struct{}, tell story) error {
 	limit := s.cfg.ReadyTimeout
 	if job.ReadyTimeoutMS > 0 {
 		limit = job.ReadyTimeout()
@@ -54,7 +54,7 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 				said, asked = now, time.Now()
 			}
 		}
-		if pause(ctx, delay) != nil {
+		if pauseOr(ctx, delay, ended) != nil {
 			if drain.Err() != nil {
 				return draining("worker %s runs (PID %d) and goes on loading; ask again with the same job", rec.Result.WorkerID, rec.Process.PID)
 			}

@@ -34,7 +34,7 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 	case mine && prior.answered && result.Ended:
 		return result, nil // its job was answered when it was ready
 	}
-	if err := s.awaitReady(ctx, job, prior, prior.Process.Alive, tell); err != nil {
+	if err := s.awaitReady(ctx, job, prior, prior.Process.Alive, nil, tell); err != nil {
 		return messages.Result{}, err
 	}
 	if prior.Process.Alive() {
@@ -56,7 +56,8 @@ func (s *Spawner) replay(ctx context.Context, job messages.Job, prior record, te
 // verdict waits a moment for whoever else has the job at work to write down what it is answered with, now that its worker has ended, and
 // returns the record as it is then.
 func (s *Spawner) verdict(ctx context.Context, rec record) record {
-	for limit := time.Now().Add(100 * time.Millisecond); !rec.answered && time.Now().Before(limit) && pause(ctx, startPoll) == nil; {
+	const patience = 250 * time.Millisecond
+	for limit := time.Now().Add(patience); !rec.answered && time.Now().Before(limit) && pause(ctx, startPoll) == nil; {
 		if again, err := s.readRecord(rec.Result.WorkerID); err == nil && again.Process.Identity == rec.Process.Identity {
 			rec = *again
 		}
@@ -111,11 +112,16 @@ func (s *Spawner) outcome(ctx context.Context, rec record) record {
 }
 
 // pause waits for d, or less if ctx ends first, which is the error.
-func pause(ctx context.Context, d time.Duration) error {
+func pause(ctx context.Context, d time.Duration) error { return pauseOr(ctx, d, nil) }
+
+// pauseOr is pause that returns when enough is closed, too.
+func pauseOr(ctx context.Context, d time.Duration, enough <-chan struct{}) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-enough:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -74,7 +74,7 @@ func (s *Spawner) settle(ctx context.Context, job messages.Job, run *running, te
 	var err error
 	if job.Wait == messages.WaitReady {
 		alive := func() bool { return !run.ended() }
-		err = s.awaitReady(ctx, job, run.record, alive, tell)
+		err = s.awaitReady(ctx, job, run.record, alive, run.Done(), tell)
 	}
 	if run.ended() || !run.answer() { // who watches it may be busy writing down the end
 		err = s.exited(run, tell)
