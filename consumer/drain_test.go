@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rbee-keeper/hive/consumer"
+	"github.com/rbee-keeper/hive/internal/leaktest"
 	"github.com/rbee-keeper/hive/internal/natstest"
 	"github.com/rbee-keeper/hive/messages"
 )
@@ -169,7 +170,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	cancel()
 	require.NoError(t, receive(t, done))
 
-	goleak.VerifyNone(t, before)
+	require.NoError(t, leaktest.Find(before))
 	require.True(t, accepting.IsValid())
 	require.Equal(t, 1, nc.NumSubscriptions())
 }

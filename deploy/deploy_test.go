@@ -8,12 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/rbee-keeper/hive/internal/leaktest"
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/natstest"
 )
@@ -47,17 +46,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	goleak.VerifyTestMain(patient{m})
-}
-
-// patient are tests behind which the goroutines of a server's files have time to end: nobody is told when they do.
-type patient struct{ *testing.M }
-
-func (p patient) Run() int {
-	code := p.M.Run()
-	for limit := time.Now().Add(time.Minute); goleak.Find() != nil && time.Now().Before(limit); {
-	}
-	return code
+	leaktest.Main(m)
 }
 
 // broker is a server that runs one of the two ways in which a fleet is deployed.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/rbee-keeper/hive/internal/leaktest"
 	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner"
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "cargo" {
 		syscall.Exit(playCargo(os.Args[1:])) // os.Exit takes a second under the race detector
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // hive is a spawner on a machine of its own.

@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/rbee-keeper/hive/internal/fakeserver"
+	"github.com/rbee-keeper/hive/internal/leaktest"
 )
 
 // playWorker makes the test binary be the worker, as os/exec's own tests do.
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(playWorker) != "" {
 		main()
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // fixedWorker is a worker in this process whose answers never change; it neither listens nor beats.

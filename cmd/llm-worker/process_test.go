@@ -145,13 +145,14 @@ func (q *queenServer) until(t *testing.T, status string) (beat heartbeat, before
 
 func TestProcessHealthWhileLoadingAndAfter(t *testing.T) {
 	t.Parallel()
-	queen := startQueen(t)
-	p := startProcess(t, []string{"LLM_WORKER_LOAD_TIME=2s"}, "--queen-url", queen.url)
-	code, body := ask(t, p.client, http.MethodGet, p.url+"/health", "")
+	loads := startProcess(t, []string{"LLM_WORKER_LOAD_TIME=1h"})
+	code, body := ask(t, loads.client, http.MethodGet, loads.url+"/health", "")
 	require.Equal(t, http.StatusServiceUnavailable, code, body)
-	code, body = ask(t, p.client, http.MethodPost, p.url+chatPath, prompt("Hello"))
+	code, body = ask(t, loads.client, http.MethodPost, loads.url+chatPath, prompt("Hello"))
 	require.Equal(t, http.StatusServiceUnavailable, code, body)
 
+	queen := startQueen(t)
+	p := startProcess(t, []string{"LLM_WORKER_LOAD_TIME=100ms"}, "--queen-url", queen.url)
 	beat, before := queen.until(t, statusReady)
 	require.Equal(t, []string{statusStarting}, before)
 	code, body = ask(t, p.client, http.MethodGet, p.url+"/health", "")

@@ -7,10 +7,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
@@ -18,6 +20,7 @@ import (
 	"github.com/rbee-keeper/hive/internal/devstack"
 	"github.com/rbee-keeper/hive/internal/natsd"
 	"github.com/rbee-keeper/hive/internal/porttest"
+	"github.com/rbee-keeper/hive/internal/proctest"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
 
@@ -68,9 +71,27 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fleet": runFleet, "broker": runBroker, "exits": exits, "actor": runActor, "registry": runRegistry, "puller": runPuller,
+			"fleet": runFleet, "broker": runBroker, "exits": exits, "awaits": awaits, "actor": runActor, "registry": runRegistry, "puller": runPuller,
 		},
 	})
+}
+
+// awaits runs a command again and again until it prints what is awaited: awaits PATTERN COMMAND...
+func awaits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: awaits PATTERN COMMAND...")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[0])
+	for late := time.Now().Add(proctest.Patience); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		said := ts.ReadFile("stdout")
+		if err == nil && pattern.MatchString(said) {
+			return
+		}
+		if time.Now().After(late) {
+			ts.Fatalf("it does not print %s: %v\n%s", pattern, err, said)
+		}
+	}
 }
 
 // runFleet starts NATS, a queen and the hive "local", with the worker installed, for the rest of the script.

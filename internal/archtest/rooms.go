@@ -13,6 +13,7 @@ const (
 	tint        = "github.com/lmittmann/tint"
 	systemd     = "github.com/coreos/go-systemd/v22"
 	testify     = "github.com/stretchr/testify"
+	goleak      = "go.uber.org/goleak"
 	sys         = "golang.org/x/sys"
 	term        = "golang.org/x/term"
 )
@@ -51,6 +52,7 @@ func Rooms() map[string][]string {
 		"internal/netfault":   {"std"},
 		"internal/show":       {"std", "messages", "internal/cli"},
 		"internal/proctest":   {"std", testify},
+		"internal/leaktest":   {"std", goleak},
 		"internal/porttest":   {"std"},
 		"internal/archtest":   {"std"},
 		"internal/backend":    {"std"},

@@ -94,8 +94,7 @@ func TestAServerBehindAnAdapterIsAWorker(t *testing.T) {
 	}
 	require.True(t, states[messages.StatusStarting])
 
-	before := get(t, wire.nc, "w1")
-	require.Equal(t, "ready", before.State)
+	before := getReady(t, wire.nc, "w1")
 	require.Equal(t, 4, before.Processes, "the adapter, its guard, the server and the server's engine")
 	pids := behind(t, a)
 	d := remove(t, wire.nc, `{"worker_id":"w1","grace_ms":600}`)

@@ -210,7 +210,7 @@ func putAndAwait(ctx context.Context, client *queen.Client, id string) error {
 			break
 		}
 		_, unsure := errors.AsType[*queen.UnsureError](err)
-		if nobody := errors.Is(err, jetstream.ErrNoStreamResponse); !unsure && !nobody || ctx.Err() != nil {
+		if nobody := errors.Is(err, jetstream.ErrNoStreamResponse); !unsure && !nobody && !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 			return fmt.Errorf("queue %s: %w", id, err)
 		}
 	}
@@ -246,7 +246,8 @@ func askAgain(ctx context.Context, client *queen.Client, id string) error {
 		_, silent := errors.AsType[*queen.NoAnswerError](err)
 		_, nobody := errors.AsType[*queen.NoHiveError](err)
 		failure, failed := errors.AsType[*messages.Error](err)
-		if late := failed && failure.Code == messages.DeadlineExceeded; !silent && !nobody && !late || ctx.Err() != nil {
+		late := failed && failure.Code == messages.DeadlineExceeded || errors.Is(err, context.DeadlineExceeded) // before it was sent
+		if !silent && !nobody && !late || ctx.Err() != nil {
 			return fmt.Errorf("ask for %s: %w", id, err)
 		}
 	}

@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/rbee-keeper/hive/internal/leaktest"
 )
 
 // programs is the directory of the programs that the tests run: rbee-hive, llm-worker, worker, server, and sleeper, a worker
@@ -53,7 +54,7 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "the tests left processes behind:", left)
 		return 1
 	}
-	if err := goleak.Find(); code == 0 && err != nil {
+	if err := leaktest.Find(); code == 0 && err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

@@ -138,7 +138,7 @@ func (s *shipped) serves(t *testing.T, nc *nats.Conn) {
 		binary = "llm-worker"
 	}
 	require.Equal(t, binary, filepath.Base(a.BinaryPath))
-	w := get(t, nc, id)
+	w := getReady(t, nc, id)
 	require.Equal(t, []any{"ready", a.PID, a.Port, m.Name, m.Version, a.BinaryPath, model}, []any{w.State, w.PID, w.Port, w.Worker, w.Version, w.BinaryPath, w.Model})
 
 	require.Equal(t, []string{"an", "answer"}, completion(t, a.Port, "an answer"))

@@ -152,6 +152,13 @@ func get(t *testing.T, nc *nats.Conn, id string) found {
 	return a.Worker
 }
 
+// getReady is get for a worker that is ready. One that is slow to answer, where the machine stands still, is asked again.
+func getReady(t *testing.T, nc *nats.Conn, id string) (w found) {
+	t.Helper()
+	eventually(t, func() bool { w = get(t, nc, id); return w.State == "ready" }, "%s is not ready", id)
+	return w
+}
+
 // remove ends a worker of gpu-1, which must succeed.
 func remove(t *testing.T, nc *nats.Conn, job string) deleted {
 	t.Helper()

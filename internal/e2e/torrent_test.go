@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"syscall"
@@ -22,6 +23,14 @@ import (
 // log is told how much of it was never read.
 func TestATorrentDisturbsNobody(t *testing.T) {
 	t.Parallel()
+	for try := 1; torrent(t) >= 180<<20; try++ { // what is printed from one second to the next, with slack: without rotation it is 200 MB
+		require.Less(t, try, 5, "the disk fills") // one may meet a machine that stands still for a second
+	}
+}
+
+// torrent has a hive have such a worker, and returns how much of the disk its log used at most.
+func torrent(t *testing.T) (most int64) {
+	t.Helper()
 	const keeps = 3 // MiB
 	server := natstest.Server(t)
 	m := newMachine(t, server.URL(), "gpu-1", 40)
@@ -30,7 +39,7 @@ func TestATorrentDisturbsNobody(t *testing.T) {
 	noisy := spawn(t, wire.nc, "gpu-1", `{"job_id":"noisy","worker_id":"noisy","model":"torrent","device":"cpu"}`)
 	follower := follow(t, natstest.Dial(t, server.URL()), "noisy")
 
-	most, jobs := int64(0), 0
+	jobs := 0
 	for ended := false; !ended; jobs++ {
 		quiet := spawn(t, wire.nc, "gpu-1", jobFor(fmt.Sprintf("job-%d", jobs), "m"))
 		all := list(t, wire.nc, false)
@@ -39,8 +48,9 @@ func TestATorrentDisturbsNobody(t *testing.T) {
 		remove(t, wire.nc, fmt.Sprintf(`{"worker_id":%q}`, quiet.WorkerID))
 		ended = get(t, wire.nc, "noisy").State == "exited"
 	}
-	require.Greater(t, jobs, 1, "one at least began and ended meanwhile")
-	require.Less(t, most, int64(180<<20), "what is printed from one second to the next, with slack for a machine that lags: without rotation it is 200 MB")
+	if jobs < 2 { // one at least is to begin and end meanwhile
+		return math.MaxInt64
+	}
 	w := get(t, wire.nc, "noisy")
 	require.NotNil(t, w.ExitCode)
 	require.Zero(t, *w.ExitCode)
@@ -52,6 +62,7 @@ func TestATorrentDisturbsNobody(t *testing.T) {
 	t.Logf("printed %d MB during %d jobs: %d MB of disk at most; followed %d MB and missed %d MB", read.end>>20, jobs, most>>20, read.seen>>20, read.missed>>20)
 	eventually(t, func() bool { return blocks(t, noisy.LogPath) <= (keeps+1)<<20 }, "the log keeps too much")
 	require.True(t, alive(h.PID()))
+	return most
 }
 
 // progress is what a follower of a log came by.

@@ -8,12 +8,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/rbee-keeper/hive/internal/leaktest"
 	"github.com/rbee-keeper/hive/internal/natstest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func TestConnectIsAFreshServerWithJetStream(t *testing.T) {
 	t.Parallel()

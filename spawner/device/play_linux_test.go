@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/rbee-keeper/hive/internal/leaktest"
 )
 
 // TestMain lets the test binary play nvidia-smi: under that name it does what the files beside it say.
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == "nvidia-smi" {
 		syscall.Exit(play(filepath.Dir(os.Args[0]))) // at once: the race detector has os.Exit wait for a second
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // play plays nvidia-smi. Each call leaves a line in the file "calls".

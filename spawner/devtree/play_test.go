@@ -17,8 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/rbee-keeper/hive/internal/leaktest"
 	"github.com/rbee-keeper/hive/spawner/devtree"
 )
 
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "cargo" {
 		syscall.Exit(playCargo(os.Args[1:])) // os.Exit takes a second under the race detector
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // playCargo notes that it ran and does line by line what the play says.

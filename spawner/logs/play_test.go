@@ -11,7 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
+
+	"github.com/rbee-keeper/hive/internal/leaktest"
 )
 
 // TestMain lets the test binary play a worker that prints.
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "print" {
 		os.Exit(play(os.Args[2], os.Args[3]))
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // lineWidth is the length of each line of the worker, with its end: no divisor of any block.

@@ -20,9 +20,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/rbee-keeper/hive/internal/leaktest"
 	"github.com/rbee-keeper/hive/internal/porttest"
 	"github.com/rbee-keeper/hive/spawner/process"
 )
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	if as := os.Getenv(playAs); as != "" {
 		os.Exit(play(as))
 	}
-	goleak.VerifyTestMain(m)
+	leaktest.Main(m)
 }
 
 // play is a worker that says a line and then behaves as asked.
