@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -145,7 +146,7 @@ func TestEachUserHasAPasswordOfItsOwn(t *testing.T) {
 	srv := startServer(t)
 	for _, role := range roles {
 		for _, other := range roles {
-			nc, err := nats.Connect(srv.URL(), nats.UserInfo(role, password(other)))
+			nc, err := nats.Connect(srv.URL(), nats.UserInfo(role, password(other)), nats.Timeout(time.Minute))
 			if role == other {
 				require.NoError(t, err)
 				nc.Close()
@@ -154,7 +155,7 @@ func TestEachUserHasAPasswordOfItsOwn(t *testing.T) {
 			require.ErrorIs(t, err, nats.ErrAuthorization, "%s with the password of %s", role, other)
 		}
 	}
-	_, err := nats.Connect(srv.URL())
+	_, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 }
 

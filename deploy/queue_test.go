@@ -254,7 +254,7 @@ func hiveCannotWidenItsFilter(t *testing.T, srv *broker) {
 	create := func(subject string, cfg jetstream.ConsumerConfig) (*nats.Msg, error) {
 		request, err := json.Marshal(map[string]any{"stream_name": "RBEE_JOBS", "config": cfg})
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		return hive.RequestWithContext(ctx, subject, request)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/rbee-keeper/hive/internal/proctest"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
 )
@@ -33,7 +34,7 @@ type actor struct {
 // <operation>.<n>.json or, where there is none, with <operation>.json. In both JOB stands for the job's id. Before that it tells
 // <operation>.story, whose lines are the action, the level and the text of an event. What was asked is added to asked.txt.
 func runActor(ts *testscript.TestScript, _ bool, args []string) {
-	nc, err := nats.Connect(ts.Getenv("NATS_URL"))
+	nc, err := nats.Connect(ts.Getenv("NATS_URL"), nats.Timeout(proctest.Patience))
 	ts.Check(err)
 	ts.Defer(nc.Close)
 	a := &actor{id: args[0], dir: ts.MkAbs(args[1]), nc: nc, asked: map[messages.Operation]int{}}

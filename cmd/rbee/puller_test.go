@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/rbee-keeper/hive/internal/proctest"
 	"github.com/rbee-keeper/hive/messages"
 )
 
@@ -26,7 +27,7 @@ type puller struct {
 // runPuller starts a hive that takes queued jobs for the rest of the script: puller ID. A job for the model "bad" fails, one for
 // the model "hold" is taken and never finished, and any other has a worker.
 func runPuller(ts *testscript.TestScript, _ bool, args []string) {
-	nc, err := nats.Connect(ts.Getenv("NATS_URL"))
+	nc, err := nats.Connect(ts.Getenv("NATS_URL"), nats.Timeout(proctest.Patience))
 	ts.Check(err)
 	p := &puller{id: args[0], nc: nc}
 	p.js, err = jetstream.New(nc)

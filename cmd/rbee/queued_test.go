@@ -25,7 +25,7 @@ func TestSpawnInterruptedLeavesTheJobInTheQueue(t *testing.T) {
 	require.Equal(t, 130, code, said)
 	require.Contains(t, said, "rbee: interrupted; job job-left stays in the queue: `rbee jobs get job-left` shows what becomes of it")
 
-	nc, err := nats.Connect(stack.NATSURL())
+	nc, err := nats.Connect(stack.NATSURL(), nats.Timeout(proctest.Patience))
 	require.NoError(t, err)
 	defer nc.Close()
 	job, err := queen.New(nc, queen.Config{}).Job(t.Context(), "elsewhere", "job-left")

@@ -33,7 +33,7 @@ func start(t *testing.T, cfg devstack.Config) *devstack.Stack {
 // hives returns the ids of the hives that answer on the stack's server.
 func hives(t *testing.T, stack *devstack.Stack) []string {
 	t.Helper()
-	nc, err := nats.Connect(stack.NATSURL())
+	nc, err := nats.Connect(stack.NATSURL(), nats.Timeout(time.Minute))
 	require.NoError(t, err)
 	defer nc.Close()
 	found, err := queen.New(nc, queen.Config{}).Hives(t.Context())

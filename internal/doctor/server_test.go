@@ -114,7 +114,7 @@ func TestTLS(t *testing.T) {
 			t.Parallel()
 			cert, key := certificate(t, test.lasts)
 			cfg := newConfig(t)
-			cfg.NATS = natsconn.Config{Server: serveConfig(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", cert, key)).URL(), TLSCA: cert}
+			cfg.NATS = natsconn.Config{Server: serveConfig(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q, timeout: 60 }", cert, key)).URL(), TLSCA: cert}
 			report := Examine(t.Context(), cfg)
 			check := report.all("server", "tls")
 			if test.status == Failure {

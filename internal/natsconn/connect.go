@@ -25,6 +25,9 @@ type Options struct {
 	Wait bool
 }
 
+// dialTimeout bounds an attempt, per address: a server far away, or on a busy machine, takes its time to say hello.
+const dialTimeout = 5 * time.Second
+
 // Delays between two attempts: the first, and the longest that it grows to.
 const (
 	firstDelay = 250 * time.Millisecond
@@ -70,7 +73,7 @@ func Connect(ctx context.Context, cfg Config, opts Options) (*nats.Conn, error) 
 	}
 }
 
-// dial makes one attempt, bounded by the client's timeout of two seconds per address. Unless tried, the error is about
+// dial makes one attempt. Unless tried, the error is about
 // this machine's files alone and trying again cannot help.
 func (c Config) dial(settings []nats.Option) (nc *nats.Conn, tried bool, err error) {
 	last := func(o *nats.Options) error { // files are read by the options before it, servers are called after it
@@ -93,6 +96,7 @@ func (c Config) dial(settings []nats.Option) (nc *nats.Conn, tried bool, err err
 func behaviour(opts Options) []nats.Option {
 	settings := []nats.Option{
 		nats.Name(opts.Name),
+		nats.Timeout(dialTimeout),
 		nats.MaxReconnects(-1),
 		nats.CustomReconnectDelay(backoff),
 		nats.PermissionErrOnSubscribe(true),

@@ -22,7 +22,7 @@ import (
 func TestConnectOverTLS(t *testing.T) {
 	t.Parallel()
 	cert, key := certificate(t)
-	conf := fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true }", cert, key, cert)
+	conf := fmt.Sprintf("tls { cert_file: %q, key_file: %q, ca_file: %q, verify: true, timeout: 60 }", cert, key, cert)
 	server := serve(t, natsd.Config{ConfigFile: write(t, "nats.conf", conf)}).URL()
 
 	nc, err := Connect(t.Context(), Config{Server: server, TLSCA: cert, TLSCert: cert, TLSKey: key}, Options{})

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -87,7 +88,7 @@ func TestShutdownEndsTheServerAndFreesThePort(t *testing.T) {
 	t.Parallel()
 	srv := start(t, natsd.Config{})
 	closed := make(chan struct{})
-	nc, err := nats.Connect(srv.URL(), nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	nc, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute), nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	require.NoError(t, err)
 	defer nc.Close()
 
@@ -113,7 +114,7 @@ func TestConfigFileGivesUsersButNoAddresses(t *testing.T) {
 	`)
 	srv := start(t, natsd.Config{ConfigFile: conf})
 
-	_, err := nats.Connect(srv.URL())
+	_, err := nats.Connect(srv.URL(), nats.Timeout(time.Minute))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 	nc := dial(t, srv.URL(), nats.UserInfo("ada", "lovelace"))
 	require.Equal(t, "from-the-file", nc.ConnectedServerName())
@@ -190,7 +191,7 @@ func start(t *testing.T, cfg natsd.Config) *natsd.Server {
 
 func dial(t *testing.T, url string, opts ...nats.Option) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(url, opts...)
+	nc, err := nats.Connect(url, append([]nats.Option{nats.Timeout(time.Minute)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc
