@@ -41,7 +41,9 @@ func (o outcome) started() bool {
 }
 
 // tellsOfStart reports whether a job that failed so had a worker started.
-func tellsOfStart(e *messages.Error) bool { return e.Code == messages.WorkerExited || e.Code == messages.NotReady }
+func tellsOfStart(e *messages.Error) bool {
+	return e.Code == messages.WorkerExited || e.Code == messages.NotReady
+}
 
 // expect is what the last message on the job's result subject must be for another result to be taken: the first one that is final
 // stays.
