@@ -92,7 +92,7 @@ func (st *stage) answers(ctx context.Context, all []job, v *verdict) (answers []
 			wrong = append(wrong, fmt.Sprintf("%s: %v", j.id, err))
 			continue
 		}
-		if text := st.judge(a, known); text != "" {
+		if text := st.judge(ctx, a, known); text != "" {
 			wrong = append(wrong, j.id+": "+text)
 		}
 		answers = append(answers, a)
@@ -105,10 +105,10 @@ func (st *stage) answers(ctx context.Context, all []job, v *verdict) (answers []
 }
 
 // judge says what is wrong with what became of a job.
-func (st *stage) judge(a answer, known queen.QueuedJob) string {
+func (st *stage) judge(ctx context.Context, a answer, known queen.QueuedJob) string {
 	switch {
 	case a.failure == nil && a.fails == "":
-	case a.failure == nil && a.fails == messages.WorkerExited && !a.ready && st.outlivedWatch(a):
+	case a.failure == nil && a.fails == messages.WorkerExited && !a.ready && st.outlivedWatch(ctx, a):
 	case a.failure == nil:
 		return fmt.Sprintf("it must fail with %s, and its result is %s", a.fails, known.Answer)
 	case a.failure.Code != a.fails && a.failure.Code != a.mayFail:
@@ -143,13 +143,16 @@ func (st *stage) checkCount(ctx context.Context, all []job) []string {
 }
 
 // outlivedWatch reports whether the worker of a result ended so late that it counts as spawned: on a busy machine also who ends at once
-// takes a while.
-func (st *stage) outlivedWatch(a answer) bool {
-	data, err := os.ReadFile(filepath.Join(st.path("run"), "workers", a.workerID(), "exit.json"))
+// takes a while, and may not have ended yet.
+func (st *stage) outlivedWatch(ctx context.Context, a answer) bool {
 	var end struct {
 		At time.Time `json:"at"`
 	}
-	return err == nil && json.Unmarshal(data, &end) == nil && end.At.Sub(a.started) >= st.watch
+	err := await(ctx, "the worker has ended", settled, func() bool {
+		data, err := os.ReadFile(filepath.Join(st.path("run"), "workers", a.workerID(), "exit.json"))
+		return err == nil && json.Unmarshal(data, &end) == nil
+	})
+	return err == nil && end.At.Sub(a.started) >= st.watch
 }
 
 // await asks for the result as a caller who has waited does, and compares that with what the stream has.
