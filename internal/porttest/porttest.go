@@ -45,10 +45,11 @@ func One(tb testing.TB) int {
 
 // LeaseUntil is [Lease] for who has no [testing.TB]: the ports are leased until release is called.
 func LeaseUntil(ports int) (first, last int, release func(), err error) {
-	for late := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	for late := time.Now().Add(patience); ; {
 		if first, last, release, err = lease(ports); err == nil || time.Now().After(late) {
 			return first, last, release, err
 		}
+		<-time.After(10 * time.Millisecond)
 	}
 }
 
