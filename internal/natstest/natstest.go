@@ -35,7 +35,7 @@ func Start(tb testing.TB, cfg natsd.Config) *natsd.Server {
 	tb.Helper()
 	srv, err := natsd.Start(cfg)
 	for late := time.Now().Add(time.Minute); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(late); {
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		srv, err = natsd.Start(cfg)
 	}
 	if err != nil {

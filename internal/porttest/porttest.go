@@ -45,12 +45,11 @@ func One(tb testing.TB) int {
 
 // LeaseUntil is [Lease] for who has no [testing.TB]: the ports are leased until release is called.
 func LeaseUntil(ports int) (first, last int, release func(), err error) {
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for late := time.Now().Add(patience); ; <-again.C {
+	for late := time.Now().Add(patience); ; {
 		if first, last, release, err = lease(ports); err == nil || time.Now().After(late) {
 			return first, last, release, err
 		}
+		<-time.After(10 * time.Millisecond)
 	}
 }
 
