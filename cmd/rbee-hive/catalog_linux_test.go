@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,6 +30,10 @@ func TestRemoveRefusesWhatRuns(t *testing.T) {
 	result, err := workers.Spawn(t.Context(), job, func(messages.Event) {}, func() func(context.Context) error { return nil })
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = syscall.Kill(result.PID, syscall.SIGKILL) })
+	require.Eventually(t, func() bool { // the shell has read the script, which is removed below
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", result.PID))
+		return err == nil && string(name) == "sleep\n"
+	}, time.Minute, time.Millisecond)
 	require.NoError(t, workers.Close())
 
 	remove := func(args ...string) (code int, text string) {
