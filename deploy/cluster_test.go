@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/internal/natsconn"
@@ -60,14 +62,23 @@ func TestThreeServersKeepTheStreams(t *testing.T) {
 	}
 
 	boss := fleet.New(dial(t, servers[1], queen), fleet.Config{})
-	states, err := boss.StreamStates(t.Context())
-	require.NoError(t, err)
+	var states []fleet.StreamState
+	soon := func(ask func() error) { // where the machine stands still, the three choose another leader
+		t.Helper()
+		require.EventuallyWithT(t, func(c *assert.CollectT) { require.NoError(c, ask()) }, patience, 50*time.Millisecond)
+	}
+	soon(func() (err error) { states, err = boss.StreamStates(t.Context()); return err })
 	require.Len(t, states, 4)
 	for _, state := range states {
 		require.Equal(t, 3, state.Replicas, state.Stream)
 	}
-	_, err = boss.Enqueue(t.Context(), "gpu-1", messages.Job{JobID: "job-1", Model: "m", Device: "cpu"})
-	require.NoError(t, err)
+	soon(func() error {
+		_, err := boss.Enqueue(t.Context(), "gpu-1", messages.Job{JobID: "job-1", Model: "m", Device: "cpu"})
+		if _, there := errors.AsType[*fleet.DuplicateError](err); there {
+			return nil
+		}
+		return err
+	})
 	require.Equal(t, "job-1", queueOf(t, servers[2], hive1).run(t))
 	result, err := boss.Await(t.Context(), "gpu-1", "job-1", nil)
 	require.NoError(t, err)

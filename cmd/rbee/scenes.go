@@ -27,7 +27,7 @@ const (
 var demoPace = map[string]string{"LLM_WORKER_LOAD_TIME": "800ms", "LLM_WORKER_TOKEN_TIME": "30ms"}
 
 // sceneTime bounds each thing that a scene waits for.
-const sceneTime = 10 * time.Second
+const sceneTime = time.Minute
 
 // startFleet installs the worker and starts NATS, the queen and the hive.
 func (d *demo) startFleet(ctx context.Context) error {

@@ -14,6 +14,8 @@ type point struct {
 	narrow bool
 	// load are the models of the jobs; nil is the usual load.
 	load []string
+	// watched has the first hive watch every worker until it listens or ends, however slow the machine is.
+	watched bool
 }
 
 // models are those of the jobs that the point is reached with.
@@ -26,6 +28,9 @@ func (p point) models() []string {
 
 // livingLoad are workers that all live, for what is about those that do.
 var livingLoad = []string{serving, other, mute, serving, other}
+
+// endingLoad are workers that listen or end, and none that is watched for the whole time.
+var endingLoad = []string{serving, other, failing, serving, failing, serving}
 
 // points are all of them, in the order of a job's path: through the consumer to the spawner, and back.
 var points = []point{
@@ -44,9 +49,9 @@ var points = []point{
 	{name: "consumer-inprogress", after: "the server was told that the job is in work", least: 1},
 	{name: "spawner-watched", after: "the watch is over", least: 6},
 	{name: "spawner-linked", after: "worker.json is there: the job is answered", least: 5},
-	{name: "spawner-ended", after: "the worker ended while it was watched, and the record does not say so", least: 1},
-	{name: "process-rewritten", after: "what replaces the record is in a file of its own", least: 1},
-	{name: "spawner-replaced", after: "the record says how the worker ended", least: 1},
+	{name: "spawner-ended", after: "the worker ended while it was watched, and the record does not say so", least: 1, load: endingLoad, watched: true},
+	{name: "process-rewritten", after: "what replaces the record is in a file of its own", least: 1, load: endingLoad, watched: true},
+	{name: "spawner-replaced", after: "the record says how the worker ended", least: 1, load: endingLoad, watched: true},
 	{name: "consumer-spawned", after: "the spawner has answered", least: 6},
 	{name: "consumer-narrated", after: "the first events are published", least: 3},
 	{name: "consumer-told", after: "the last event is published", least: 6},

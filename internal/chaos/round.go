@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"time"
 )
 
 // mode is who dies at a point.
@@ -59,6 +58,9 @@ func strike(ctx context.Context, st *stage, p point, m mode, chance *rand.Rand) 
 	if p.narrow {
 		env = []string{fmt.Sprintf("RBEE_PORT_RANGE=%d-%d", st.ports.first, st.ports.first+1)}
 	}
+	if p.watched {
+		env = append(env, "RBEE_WATCH="+patience.String())
+	}
 	h, err := st.startHive(fault, env...)
 	if err == nil {
 		err = st.awaitStruck(ctx, h)
@@ -106,7 +108,7 @@ func (st *stage) heal(ctx context.Context, h *party, m mode, narrow bool) error 
 
 // awaitStruck waits until h was killed or stopped at its point.
 func (st *stage) awaitStruck(ctx context.Context, h *party) error {
-	err := await(ctx, "the hive is struck", 15*time.Second, func() bool { return !h.runs() || stopped(h) })
+	err := await(ctx, "the hive is struck", patience, func() bool { return !h.runs() || stopped(h) })
 	switch {
 	case err != nil && ctx.Err() == nil:
 		return fmt.Errorf("%w: %w; see %s", errMissed, err, h.said)

@@ -138,12 +138,12 @@ func (s *scene) unready() map[string]cause {
 	return map[string]cause{
 		"never ready": {
 			hive: "hasty", job: plays("loading", `"wait":"ready","ready_timeout_ms":500`),
-			code: "not_ready", status: "504", says: []string{"not ready within 500ms", "/health", "goes on loading"},
+			code: "not_ready", status: "504", says: []string{"not ready within 500ms", "/health"},
 			retryable: true, ran: true, exit: -1, check: lived("playing loading"), after: runs,
 		},
 		"never listens": {
 			hive: "hasty", job: plays("mute", `"wait":"ready","ready_timeout_ms":500`),
-			code: "not_ready", status: "504", says: []string{"not ready within 500ms", "/health", "goes on loading"},
+			code: "not_ready", status: "504", says: []string{"not ready within 500ms", "/health"},
 			retryable: true, ran: true, exit: -1, check: lived("playing mute"), after: runs,
 		},
 		"a stranger that answers": {

@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// The ports that are leased lie below those that Linux gives to clients, in blocks. The first port of a block is its lease: who
-// listens on it has the others. So a lease holds between processes, ends with its process, and leaves nothing behind.
+// The ports that are leased lie below and above those that Linux gives to clients and `rbee demo` takes, in blocks. The first port of a block
+// is its lease: who listens on it has the others. So a lease holds between processes, ends with its process, and leaves nothing behind.
 const (
-	low, high = 10_000, 32_000
-	block     = 50
-	blocks    = (high - low) / block
+	block            = 50
+	low, lowBlocks   = 10_000, (20_000 - low) / block
+	high, highBlocks = 61_000, (65_500 - high) / block
+	blocks           = lowBlocks + highBlocks
 )
 
 // patience is how long a test waits for others to give their ports back.
@@ -66,10 +67,13 @@ func lease(ports int) (first, last int, release func(), err error) {
 	begin := rand.IntN(blocks)
 	for i := range 2 * blocks {
 		at := (begin + i) % blocks
-		if at == 0 {
-			release() // the last block and the first are no neighbours
+		if at == 0 || at == lowBlocks {
+			release() // it is no neighbour of the block before it
 		}
 		port := low + at*block
+		if at >= lowBlocks {
+			port = high + (at-lowBlocks)*block
+		}
 		lease, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
 			release()
