@@ -32,7 +32,7 @@ func (s *Spawner) sweepSometimes() {
 func (s *Spawner) sweep() {
 	removed, err := s.run.Sweep(keepRecords, s.cfg.KeepRecords, s.watched.has, func(worker string) bool {
 		prior, err := s.readRecord(worker)
-		return err == nil && prior.Process.Alive() || s.groups.populated(worker)
+		return err == nil && prior.Process.Alive() || err == nil && s.groups.populated(*prior)
 	})
 	if err != nil {
 		s.cfg.Logger.Warn("run directory cannot be swept", "err", err)

@@ -107,7 +107,7 @@ func (s *Spawner) endWorker(ctx context.Context, d *deletion, job messages.Delet
 	if err != nil {
 		return messages.Deleted{}, s.notEnded(rec, err)
 	}
-	s.groups.remove(rec.Result.WorkerID)
+	s.groups.remove(rec)
 	if ending.PortHeld {
 		s.cfg.Logger.Warn("worker is gone, and its port is taken", "worker", rec.Result.WorkerID, "port", rec.Result.Port,
 			"by", ending.PortHolder.Name, "pid", ending.PortHolder.PID)
@@ -123,7 +123,7 @@ func (s *Spawner) endWorker(ctx context.Context, d *deletion, job messages.Delet
 func (s *Spawner) treeOf(rec record) process.Tree {
 	worker, port := rec.Result.WorkerID, strconv.Itoa(rec.Result.Port)
 	return process.Tree{
-		Leader: rec.Process.Identity, Worker: worker, Port: rec.Result.Port, Group: s.groups.of(worker),
+		Leader: rec.Process.Identity, Worker: worker, Port: rec.Result.Port, Group: s.groups.of(rec),
 		Env: []string{envWorkerID + "=" + worker, envJobID + "=" + rec.Job.JobID, envHiveID + "=" + s.cfg.HiveID, envPort + "=" + port},
 	}
 }

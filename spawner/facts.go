@@ -112,7 +112,7 @@ func (s *Spawner) leftBehind(m *machine, rec record) (members []process.Identity
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		s.cfg.Logger.Warn("what a worker left behind cannot be looked for", "worker", rec.Result.WorkerID, "err", err)
 	}
-	return members, err != nil || len(members) > 0
+	return members, err != nil || len(members) > 0 || tree.Group.Populated()
 }
 
 // isOver reports whether nothing is left of a worker whose first process has ended: nobody has its lock or is in its group. Once it is so, it
@@ -122,8 +122,8 @@ func (s *Spawner) isOver(rec record) bool {
 		return true
 	}
 	held, err := s.run.Held(rec.Result.WorkerID)
-	if err != nil || held || s.groups.populated(rec.Result.WorkerID) {
-		return err != nil
+	if err != nil || held || s.groups.populated(rec) {
+		return false
 	}
 	s.records.over(rec.Process.Identity)
 	return true

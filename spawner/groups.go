@@ -3,7 +3,6 @@ package spawner
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -29,21 +28,20 @@ func openGroups(hive, runDir string) (groups, error) {
 	return groups{own: own, prefix: fmt.Sprintf("rbee.%s.%x.", hive, sum[:4])}, nil
 }
 
-// make returns the group that a worker is to be started in, which is empty, or nil. The error is [process.ErrHeld] if a process
-// of an earlier worker with this id is in it. The caller closes it.
-func (g groups) make(worker string) (*process.Group, error) {
-	if g.own == nil {
-		return nil, nil
-	}
-	return g.own.Make(g.prefix + worker)
-}
+// name returns the name of the group of a start: no later one of the same worker has it.
+func (g groups) name(job messages.Job) string { return g.ofWorker(job.WorkerID) + job.JobID }
+
+// ofWorker returns how the names of the worker's groups begin.
+func (g groups) ofWorker(worker string) string { return g.prefix + worker + "." }
 
 // of returns the group that the worker was started in; nil if there is none. The caller closes it.
-func (g groups) of(worker string) *process.Group {
+func (g groups) of(rec record) *process.Group { return g.open(g.name(rec.Job)) }
+
+func (g groups) open(name string) *process.Group {
 	if g.own == nil {
 		return nil
 	}
-	group, err := g.own.Open(g.prefix + worker)
+	group, err := g.own.Open(name)
 	if err != nil {
 		return nil
 	}
@@ -51,18 +49,20 @@ func (g groups) of(worker string) *process.Group {
 }
 
 // populated reports whether a process of the worker is in its group, however it left everything else behind.
-func (g groups) populated(worker string) bool {
-	group := g.of(worker)
-	if group == nil {
-		return false
-	}
+func (g groups) populated(rec record) bool {
+	group := g.of(rec)
 	defer group.Close()
 	return group.Populated()
 }
 
 // remove removes the group of a worker that has ended, unless somebody is in it.
-func (g groups) remove(worker string) {
-	if group := g.of(worker); group != nil {
+func (g groups) remove(rec record) { g.drop(rec.Job) }
+
+// drop removes the group of a job's worker, unless somebody is in it.
+func (g groups) drop(job messages.Job) { g.dropNamed(g.name(job)) }
+
+func (g groups) dropNamed(name string) {
+	if group := g.open(name); group != nil {
 		defer group.Close()
 		_ = group.Remove(ended) // not now means later: see sweep
 	}
@@ -82,22 +82,43 @@ func (g groups) sweep(isFree func(worker string) bool) {
 		return
 	}
 	for _, name := range g.own.Names() {
-		worker, ours := strings.CutPrefix(name, g.prefix)
-		if ours && messages.CheckID(worker) == nil && isFree(worker) {
-			g.remove(worker)
+		rest, ours := strings.CutPrefix(name, g.prefix)
+		worker, _, whole := strings.Cut(rest, ".")
+		if ours && whole && messages.CheckID(worker) == nil && isFree(worker) {
+			g.dropNamed(name)
 		}
 	}
+}
+
+// before returns the group of an earlier worker with this id that somebody is in; nil if there is none. The caller has claimed the
+// worker, and closes the group.
+func (g groups) before(worker string) *process.Group {
+	for _, name := range g.own.Names() {
+		if !strings.HasPrefix(name, g.ofWorker(worker)) {
+			continue
+		}
+		group := g.open(name)
+		if group.Populated() {
+			return group
+		}
+		group.Close()
+	}
+	return nil
 }
 
 // groupFor returns the control group that the job's worker is to be started in; nil if it gets none. Where the system refuses one,
 // the log says so and the worker does without.
 func (s *Spawner) groupFor(job messages.Job) (*process.Group, error) {
-	group, err := s.groups.make(job.WorkerID)
-	switch {
-	case errors.Is(err, process.ErrHeld):
+	if s.groups.own == nil {
+		return nil, nil
+	}
+	if group := s.groups.before(job.WorkerID); group != nil {
+		defer group.Close()
 		return nil, messages.Errorf(messages.WorkerConflict,
-			"worker %s has ended, but something that it started runs on (%w): delete the worker, or use another worker_id", job.WorkerID, err)
-	case err != nil:
+			"worker %s has ended, but what it started runs on (%s): delete the worker, or use another worker_id", job.WorkerID, group)
+	}
+	group, err := s.groups.own.Make(s.groups.name(job))
+	if err != nil {
 		s.cfg.Logger.Warn("worker gets no control group of its own", "job", job.JobID, "worker", job.WorkerID, "err", err)
 		return nil, nil
 	}

@@ -59,7 +59,7 @@ func namesOf(groups *process.Groups, worker string) []string {
 	if groups == nil {
 		return nil
 	}
-	return slices.DeleteFunc(groups.Names(), func(name string) bool { return !strings.HasSuffix(name, "."+worker) })
+	return slices.DeleteFunc(groups.Names(), func(name string) bool { return !strings.Contains(name, "."+worker+".") })
 }
 
 // escaped returns the process that a worker says to have let go.
@@ -97,7 +97,7 @@ func TestDeleteEndsWhoLeftEverythingButTheGroup(t *testing.T) {
 	if groups == nil {
 		return // it runs without, and its descendant is killed by the test
 	}
-	require.Regexp(t, `^rbee\.gpu-1\.[0-9a-f]{8}\.`+worker+"$", groupOf(t, escaped))
+	require.Regexp(t, `^rbee\.gpu-1\.[0-9a-f]{8}\.`+worker+`\.job-`+worker+"$", groupOf(t, escaped))
 	h.reopen()
 	d := h.del(t.Context(), deleteJob("d", worker), nil)
 	require.Nil(t, d.err)
@@ -130,6 +130,41 @@ func TestWhatAGroupedWorkerLeftBehindIsDeleted(t *testing.T) {
 	require.Nil(t, h.spawn(called(worker, "third", "live")).err)
 }
 
+// A descendant that is never there when it is looked for is ended with its group all the same.
+func TestDeleteEndsAComet(t *testing.T) {
+	t.Parallel()
+	h, worker, groups := newGroupedHive(t)
+	h.run(worker, "comet", "flies")
+	if groups == nil {
+		return // it burns out
+	}
+	group, err := groups.Open(namesOf(groups, worker)[0])
+	require.NoError(t, err)
+	defer group.Close()
+	defer func() { _ = group.Kill() }()
+	job := deleteJob("d", worker)
+	job.GraceMS = 100
+	d := h.del(t.Context(), job, nil)
+	require.Nil(t, d.err)
+	require.False(t, group.Populated())
+	h.requireNoGroup(groups, worker)
+}
+
+// The end of one start takes nothing from the next one of the same worker.
+func TestEachStartHasAGroupOfItsOwn(t *testing.T) {
+	t.Parallel()
+	h, worker, groups := newGroupedHive(t)
+	for i := range 40 {
+		got := h.spawn(called(worker, fmt.Sprintf("job-%d", i), "live"))
+		require.Nil(t, got.err)
+		if groups != nil {
+			require.Regexp(t, fmt.Sprintf(`\.%s\.job-%d$`, worker, i), groupOf(t, got.result.PID))
+		}
+		require.NoError(t, syscall.Kill(got.result.PID, syscall.SIGKILL))
+		require.Eventually(t, func() bool { return dead(got.result.PID) }, time.Minute, 10*time.Microsecond)
+	}
+}
+
 // A group goes with its worker, and if no hive was there to see that, with the next one.
 func TestGroupsGoWithTheirWorkers(t *testing.T) {
 	t.Parallel()
@@ -139,7 +174,7 @@ func TestGroupsGoWithTheirWorkers(t *testing.T) {
 		return
 	}
 	name := groupOf(t, result.PID)
-	require.Regexp(t, `^rbee\.gpu-1\.[0-9a-f]{8}\.`+worker+"$", name)
+	require.Regexp(t, `^rbee\.gpu-1\.[0-9a-f]{8}\.`+worker+`\.job-`+worker+"$", name)
 	require.NoError(t, syscall.Kill(result.PID, syscall.SIGKILL))
 	h.requireNoGroup(groups, worker)
 

@@ -152,7 +152,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 		err = claim.Prepare(body)
 	}
 	if err != nil {
-		s.groups.remove(what.Job.WorkerID)
+		s.groups.drop(what.Job)
 		return nil, unexpected("prepare the worker", err)
 	}
 	fault.Point("spawner-prepared")
@@ -164,7 +164,7 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 		return nil, spawnFailed(cmd, err)
 	}
 	if err := s.checkStarted(p, found, cmd); err != nil {
-		s.groups.remove(what.Job.WorkerID)
+		s.groups.drop(what.Job)
 		return nil, err
 	}
 	rec := record{entry: what}
@@ -190,10 +190,10 @@ func (s *Spawner) start(ctx context.Context, what entry, found located, cmd proc
 // startCommand starts the command in its control group, or, where the system refuses that, without one.
 func (s *Spawner) startCommand(ctx context.Context, job messages.Job, cmd process.Command, claim *process.Claim, port *process.Port) (*process.Process, error) {
 	p, err := startRetrying(ctx, cmd, claim, port)
-	if err == nil || cmd.Group == nil {
+	if err == nil || cmd.Group == nil || binary.Retryable(err) {
 		return p, err
 	}
-	s.groups.remove(job.WorkerID)
+	s.groups.drop(job)
 	cmd.Group = nil
 	p, without := startRetrying(ctx, cmd, claim, port)
 	if without == nil {

@@ -61,6 +61,6 @@ func (s *Spawner) observe(p *process.Process, rec record, ended func(process.Exi
 		end := s.keepEnd(rec, exit)
 		written()
 		ended(exit, end)
-		s.groups.remove(worker)
+		s.groups.remove(rec)
 	})
 }

@@ -97,6 +97,15 @@ func play(model, port string) int {
 		}
 		fmt.Println("child", child.Process.Pid, "escaped")
 		return 0
+	case "comet": // has a descendant that is another process each time that somebody looks
+		syscall.CloseOnExec(3)
+		syscall.CloseOnExec(4)
+		child := exec.Command("/bin/sh", "-c", "fly() { test $1 -gt 0 && fly $(($1-1)) & }; fly 50000")
+		child.Env, child.SysProcAttr = []string{"COMET=1"}, &syscall.SysProcAttr{Setsid: true}
+		if err := child.Run(); err != nil {
+			return 1
+		}
+		fmt.Println("flies")
 	case "parent": // has a child in its session, which holds nothing
 		child := exec.Command(os.Args[0], os.Args[1:]...)
 		child.Args[4] = "live"

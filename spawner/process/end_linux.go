@@ -12,10 +12,11 @@ import (
 
 // Bounds of an end, besides its grace.
 const (
-	killLimit = 5 * time.Second // from the first SIGKILL to the answer that a process cannot be killed
-	freeLimit = 5 * time.Second // for the lock and the port to be free behind the last process
-	firstAsk  = time.Millisecond
-	lastAsk   = 16 * time.Millisecond
+	killLimit  = 5 * time.Second       // from the first SIGKILL to the answer that a process cannot be killed
+	freeLimit  = 5 * time.Second       // for the lock and the port to be free behind the last process
+	cometLimit = 50 * time.Millisecond // for whoever is in the group to be found
+	firstAsk   = time.Millisecond
+	lastAsk    = 16 * time.Millisecond
 )
 
 // End ends all processes of the worker (see [RunDir.Members]) and returns when they have gone, nobody has the worker's
@@ -181,17 +182,22 @@ func (e *end) wait(ctx context.Context, until time.Time) error {
 
 // gone looks for members that are new, and reports whether there are none at all and the lock is free.
 func (e *end) gone(ctx context.Context) (bool, error) {
-	limit := time.Now().Add(freeLimit)
+	began := time.Now()
 	for delay := firstAsk; ; delay = min(2*delay, lastAsk) {
 		if err := e.find(byStrays); err != nil {
 			return false, err
 		}
-		if len(e.living()) > 0 || !e.held {
+		populated := len(e.living()) == 0 && e.tree.Group.Populated()
+		if len(e.living()) > 0 || !e.held && !populated {
 			return len(e.living()) == 0, nil
 		}
 		// Nobody has it who is a member: a child that a hive has forked has copies of all it had open until it executes its
-		// program, and whoever claims the worker writes into the lock file soon.
-		if time.Now().After(limit) {
+		// program, and whoever claims the worker writes into the lock file soon. And who is in the group may be gone before he is
+		// looked at, with another in his place: only the end of the group ends that.
+		switch {
+		case populated && time.Since(began) > cometLimit:
+			return false, nil
+		case !populated && time.Since(began) > freeLimit:
 			return false, fmt.Errorf("the lock of worker %s, by a process that cannot be found: %w", e.tree.Worker, ErrHeld)
 		}
 		if err := e.await.wait(ctx, time.Now().Add(delay)); err != nil {
@@ -203,7 +209,10 @@ func (e *end) gone(ctx context.Context) (bool, error) {
 // kill kills the members that live, and those that are made meanwhile.
 func (e *end) kill() error {
 	ctx, limit := context.Background(), time.Now().Add(killLimit)
-	for len(e.living()) > 0 {
+	for len(e.living()) > 0 || e.tree.Group.Populated() {
+		if len(e.living()) == 0 && !time.Now().Before(limit) {
+			return e.stuck()
+		}
 		e.freeze()
 		for _, m := range e.members {
 			m.told = false
@@ -244,11 +253,14 @@ func (e *end) freeze() {
 
 // stuck returns which process lives on.
 func (e *end) stuck() error {
-	living := e.living()
-	if len(living) == 0 {
+	stuck := &StuckError{}
+	if living := e.living(); len(living) > 0 {
+		stuck = &StuckError{PID: living[0].pid, More: len(living) - 1, Err: living[0].err}
+	} else if pids := e.tree.Group.pids(); len(pids) > 0 {
+		stuck = &StuckError{PID: int(pids[0]), More: len(pids) - 1}
+	} else {
 		return nil
 	}
-	stuck := &StuckError{PID: living[0].pid, More: len(living) - 1, Err: living[0].err}
 	if line, err := readOnce(procPath(stuck.PID, "/stat"), e.buf); err == nil {
 		stuck.Name = taskName(line)
 		if stat, err := parseTask(line); err == nil {

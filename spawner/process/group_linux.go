@@ -94,8 +94,11 @@ func (g *Group) Close() {
 	}
 }
 
-// Populated reports whether processes are in the group, or in one below.
+// Populated reports whether processes are in the group, or in one below. In a nil group is nobody.
 func (g *Group) Populated() bool {
+	if g == nil {
+		return false
+	}
 	data, err := os.ReadFile(g.path + "/cgroup.events")
 	return err == nil && strings.Contains(string(data), "populated 1")
 }
@@ -115,10 +118,13 @@ func (g *Group) Kill() error {
 	return err
 }
 
-// Remove removes the group and those below it, as soon as nobody is in them. The error is ctx's if that ends before.
+// Remove removes the group and those below it, as soon as nobody is in any of them. The error is ctx's if that ends before.
 func (g *Group) Remove(ctx context.Context) error {
 	for delay := firstAsk; ; delay = min(2*delay, lastAsk) {
-		err := removeGroup(g.path)
+		var err error = unix.EBUSY
+		if !g.Populated() { // or what is below would go, which who is in it may have made
+			err = removeGroup(g.path)
+		}
 		if !errors.Is(err, unix.EBUSY) {
 			return err
 		}
@@ -142,8 +148,18 @@ func removeGroup(path string) error {
 	return nil
 }
 
+// String names the group and who is in it.
+func (g *Group) String() string {
+	return fmt.Sprintf("control group %s: processes %v", g.path, g.pids())
+}
+
 // pids returns the processes in the group and in those below.
-func (g *Group) pids() []int32 { return groupPIDs(g.path, nil) }
+func (g *Group) pids() []int32 {
+	if g == nil {
+		return nil
+	}
+	return groupPIDs(g.path, nil)
+}
 
 func groupPIDs(path string, pids []int32) []int32 {
 	if data, err := os.ReadFile(path + "/cgroup.procs"); err == nil {

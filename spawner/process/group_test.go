@@ -108,7 +108,10 @@ func TestGroupIsKilledAndRemoved(t *testing.T) {
 	require.NoError(t, cmd.Start())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
+	below := filepath.Join(group.Path(), "below")
+	require.NoError(t, os.Mkdir(below, 0o755))
 	require.ErrorIs(t, group.Remove(ctx), context.DeadlineExceeded, "somebody is in it")
+	require.DirExists(t, below, "whoever is in it may have made it")
 	if err := group.Kill(); err != nil {
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 		require.NoError(t, cmd.Process.Kill())

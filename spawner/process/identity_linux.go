@@ -22,13 +22,16 @@ var bootID = sync.OnceValue(func() string {
 })
 
 // Alive reports whether the very process that id names still runs. A process that ended and was not yet waited for does
-// not run.
+// not run. One that cannot be looked at now, as without a free descriptor, counts as alive: who is told dead is told so for good.
 func (id Identity) Alive() bool {
 	if id.PID <= 1 || id.BootID != bootID() {
 		return false
 	}
 	stat, err := readStat(id.PID)
-	return err == nil && stat.ticks == id.StartTicks && stat.state != 'Z' && stat.state != 'X'
+	if err != nil {
+		return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) && unix.Kill(id.PID, 0) != unix.ESRCH
+	}
+	return stat.ticks == id.StartTicks && stat.state != 'Z' && stat.state != 'X'
 }
 
 // MayLive reports whether a process with this pid leads a session, as each worker's does: whether it is worth asking whether the very

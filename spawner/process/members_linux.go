@@ -94,9 +94,7 @@ func (h *hunt) find(far int) error {
 	for _, m := range h.living() {
 		pids = append(pids, int32(m.pid))
 	}
-	if h.tree.Group != nil {
-		pids = append(pids, h.tree.Group.pids()...)
-	}
+	pids = append(pids, h.tree.Group.pids()...)
 	var sessions []int32
 	if h.ownsSession() {
 		sessions = append(sessions, int32(h.tree.Leader.PID))

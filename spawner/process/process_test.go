@@ -47,6 +47,19 @@ func play(as string) int {
 	switch as {
 	case "exit-3":
 		return 3
+	case "no-files": // looks at its parent without a descriptor to do it by
+		parent := process.Identity{PID: os.Getppid(), StartTicks: 1, BootID: os.Getenv("BOOT_ID")}
+		if parent.Alive() {
+			return 1 // its start was another
+		}
+		if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: 0}) != nil || !parent.Alive() {
+			return 2
+		}
+		parent.PID = 1 << 30
+		if parent.Alive() {
+			return 3
+		}
+		return 0
 	case "close-all":
 		_, _ = unix.Close(3), unix.Close(4) // what it inherited; the runtime's own come behind
 		fmt.Println("closed")
@@ -610,4 +623,17 @@ func TestLogIsAppendedTo(t *testing.T) {
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "a line of an earlier attempt\nhello exit-3\n", string(data))
+}
+
+// Who cannot be looked at is not said to be dead.
+func TestAliveWithoutDescriptors(t *testing.T) {
+	t.Parallel()
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	require.NoError(t, err)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self)
+	cmd.Env = []string{playAs + "=no-files", "BOOT_ID=" + strings.TrimSpace(string(boot)), endAtOnce}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }

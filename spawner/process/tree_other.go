@@ -55,6 +55,9 @@ func (g *Groups) Open(string) (*Group, error) { return nil, errNoGroups }
 // Names returns nil.
 func (g *Groups) Names() []string { return nil }
 
+// String returns nothing.
+func (g *Group) String() string { return "" }
+
 // Populated returns false.
 func (g *Group) Populated() bool { return false }
 
