@@ -35,6 +35,7 @@ func (f *spawnFlags) checkQueue(now time.Time) error {
 
 // enqueue queues the job, and waits for what becomes of it unless it was told not to.
 func (f *spawnFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive string, narrate func(messages.Event)) error {
+	stored := f.stored(cmd.Context(), client, hive)
 	receipt, err := client.Enqueue(cmd.Context(), hive, f.job)
 	duplicate, known := errors.AsType[*queen.DuplicateError](err)
 	switch {
@@ -53,7 +54,10 @@ func (f *spawnFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive stri
 	if err != nil {
 		return explainQueued(cmd, f.output, messages.Failure{JobID: f.job.JobID, HiveID: hive}, f.told, f.wait, err)
 	}
-	return f.print(cmd.OutOrStdout(), result)
+	if stored {
+		result = replayed(cmd.Context(), client, result)
+	}
+	return f.deliver(cmd, result)
 }
 
 // enqueue queues the job, and waits for what becomes of it unless it was told not to.
