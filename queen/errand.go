@@ -74,30 +74,34 @@ func (c *Client) run(ctx context.Context, e errand, payload []byte, narrate func
 	return answer, nil
 }
 
-// request publishes the request and waits for its answer, and tells its story meanwhile.
+// request publishes the request and waits for its answer, and tells its story meanwhile. If the hive starts while it waits, it publishes
+// the request again.
 func (c *Client) request(ctx context.Context, e errand, payload []byte, story *story) (*nats.Msg, error) {
 	subject := c.subjects.Request(e.hive, e.op)
-	if story == nil {
+	if e.job == "" {
 		return c.nc.RequestWithContext(ctx, subject, payload)
 	}
-	ctx, cancel := context.WithCancel(ctx) // ends the request if narrate panics
-	defer cancel()
-	type outcome struct {
-		msg *nats.Msg
-		err error
+	starts, err := c.hearStarts(e)
+	if err != nil {
+		return nil, err
 	}
-	answered := make(chan outcome, 1)
-	go func() {
-		msg, err := c.nc.RequestWithContext(ctx, subject, payload)
-		answered <- outcome{msg, err}
-	}()
+	defer starts.close()
+	sender := newSender(ctx, func(ctx context.Context) (*nats.Msg, error) { return c.nc.RequestWithContext(ctx, subject, payload) })
+	defer sender.close() // also if narrate panics
+	sender.again()
 	for {
 		select {
-		case msg := <-story.arrived:
+		case msg := <-story.events():
 			story.tell(msg)
-		case o := <-answered:
-			story.finish(o.err == nil)
-			return o.msg, o.err
+		case msg := <-starts.heard:
+			if starts.real(msg) {
+				sender.again()
+			}
+		case r := <-sender.replies:
+			if sender.final(r) {
+				story.finish(r.err == nil)
+				return r.msg, r.err
+			}
 		}
 	}
 }
