@@ -44,7 +44,8 @@ func TestSpawnSendsAgainWhenTheHiveHasStarted(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, result.Replayed)
 			require.Len(t, gpu.jobs, 2)
-			require.Equal(t, <-gpu.jobs, <-gpu.jobs, "the same job")
+			first, second := <-gpu.jobs, <-gpu.jobs
+			require.Equal(t, first, second, "the same job")
 			if listens {
 				require.Equal(t, []messages.Action{messages.ActionSpawnStart, messages.ActionSpawnReplayed, messages.ActionSpawnComplete}, told)
 			}
