@@ -182,7 +182,7 @@ func (c *Client) queue(ctx context.Context, r Receipt, payload []byte, deadline 
 	denied := c.refused(msg.Subject, before)
 	switch {
 	case denied != nil:
-		return nil, fmt.Errorf("%s: %w", unsent, denied)
+		return nil, fmt.Errorf("%s: %w", unsent, c.forbidden(msg.Subject, denied))
 	case refused && refusal.ErrorCode != codeInProcess, errors.Is(err, nats.ErrMaxPayload), errors.Is(err, nats.ErrReconnectBufExceeded):
 		return nil, fmt.Errorf("%s: %w", unsent, err)
 	}

@@ -11,6 +11,12 @@ import (
 	"github.com/rbee-keeper/hive/messages"
 )
 
+// How often is looked whether the server refused a request: it says so at once, and to nobody but the connection.
+const (
+	refusedSoon = 5 * time.Millisecond
+	refusedLate = time.Second
+)
+
 // errand is one request to one hive: a job, or a question.
 type errand struct {
 	hive string
@@ -64,7 +70,7 @@ func (c *Client) run(ctx context.Context, e errand, payload []byte, narrate func
 	defer story.close()
 
 	before := c.nc.LastError()
-	answer, err := c.request(ctx, e, payload, story)
+	answer, err := c.request(ctx, e, payload, story, before)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, c.noHive(ctx, e.hive)
@@ -74,30 +80,39 @@ func (c *Client) run(ctx context.Context, e errand, payload []byte, narrate func
 	return answer, nil
 }
 
-// request publishes the request and waits for its answer, and tells its story meanwhile.
-func (c *Client) request(ctx context.Context, e errand, payload []byte, story *story) (*nats.Msg, error) {
+// request publishes the request and waits for its answer, and tells its story meanwhile. If the hive starts while it waits, it publishes
+// the request again. If the server did not let it pass, the error is the server's, which came behind before.
+func (c *Client) request(ctx context.Context, e errand, payload []byte, story *story, before error) (*nats.Msg, error) {
 	subject := c.subjects.Request(e.hive, e.op)
-	if story == nil {
-		return c.nc.RequestWithContext(ctx, subject, payload)
+	starts, err := c.hearStarts(e)
+	if err != nil {
+		return nil, err
 	}
-	ctx, cancel := context.WithCancel(ctx) // ends the request if narrate panics
-	defer cancel()
-	type outcome struct {
-		msg *nats.Msg
-		err error
-	}
-	answered := make(chan outcome, 1)
-	go func() {
-		msg, err := c.nc.RequestWithContext(ctx, subject, payload)
-		answered <- outcome{msg, err}
-	}()
-	for {
+	defer starts.close()
+	sender := newSender(ctx, func(ctx context.Context) (*nats.Msg, error) { return c.nc.RequestWithContext(ctx, subject, payload) })
+	defer sender.close() // also if narrate panics
+	sender.again()
+	look := time.NewTimer(refusedSoon)
+	defer look.Stop()
+	for pause := refusedSoon; ; {
 		select {
-		case msg := <-story.arrived:
+		case msg := <-story.events():
 			story.tell(msg)
-		case o := <-answered:
-			story.finish(o.err == nil)
-			return o.msg, o.err
+		case msg := <-starts.heard:
+			if starts.real(msg) {
+				sender.again()
+			}
+		case r := <-sender.replies:
+			if sender.final(r) {
+				story.finish(r.err == nil)
+				return r.msg, r.err
+			}
+		case <-look.C:
+			if refusal := c.refused(subject, before); refusal != nil {
+				return nil, refusal
+			}
+			pause = min(2*pause, refusedLate)
+			look.Reset(pause)
 		}
 	}
 }
@@ -125,8 +140,12 @@ func (e errand) unanswered(err error) error {
 
 // noAnswer says why a request has no answer: for one that the server never let pass, that.
 func (c *Client) noAnswer(e errand, before, err error) error {
-	if refusal := c.refused(c.subjects.Request(e.hive, e.op), before); refusal != nil {
-		return fmt.Errorf("send %s to hive %s: %w", e, e.hive, refusal)
+	subject, refusal := c.subjects.Request(e.hive, e.op), err
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		refusal = c.refused(subject, before)
+	}
+	if refusal != nil {
+		return fmt.Errorf("send %s to hive %s: %w", e, e.hive, c.forbidden(subject, refusal))
 	}
 	return e.unanswered(err)
 }

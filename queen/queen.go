@@ -36,6 +36,8 @@ package queen
 
 import (
 	"errors"
+	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -80,4 +82,24 @@ func (c *Client) refused(subject string, since error) error {
 		return nil
 	}
 	return err
+}
+
+// forbidden puts the server's refusal to let this user publish to subject into words that say what to do.
+func (c *Client) forbidden(subject string, refusal error) error {
+	return fmt.Errorf("%s may not publish on %s: have whoever runs the NATS server permit it (deploy/nats-server.conf shows what each user needs), or connect as another user: %w",
+		c.user(), subject, refusal)
+}
+
+// user names the user of the connection as far as it is known here. A name without a password is a token, and that is a secret.
+func (c *Client) user() string {
+	name := c.nc.Opts.User
+	if u, err := url.Parse(c.nc.ConnectedUrl()); name == "" && err == nil && u.User != nil {
+		if _, plain := u.User.Password(); plain {
+			name = u.User.Username()
+		}
+	}
+	if name == "" {
+		return "this user"
+	}
+	return "user " + strconv.Quote(name)
 }

@@ -3,6 +3,7 @@ package queen_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -166,19 +167,37 @@ func TestSpawnWithoutAnAnswerThatCounts(t *testing.T) {
 	}
 }
 
+// It ends at once, and does not wait for ctx.
 func TestSpawnByAUserWhoMayNotSendJobs(t *testing.T) {
 	t.Parallel()
 	srv := guarded(t, `publish: "$SRV.>", subscribe: ">"`)
-	ctx, cancel := context.WithCancel(patient(t))
-	defer cancel()
-	client, _ := connect(t, srv.URL(), nats.UserInfo("queen", "q"),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) { cancel() }))
-	_, err := client.Spawn(ctx, "gpu-1", job(), nil)
-	require.ErrorIs(t, err, nats.ErrPermissionViolation)
-	require.ErrorContains(t, err, "send job job-")
-	_, unknown := errors.AsType[*queen.NoAnswerError](err)
-	require.False(t, unknown, "nothing was sent")
+	as := nats.UserInfo("queen", "q")
+	inURL := strings.Replace(srv.URL(), "nats://", "nats://queen:q@", 1)
+	for name, dial := range map[string]func() *queen.Client{
+		"a user of the connection": func() *queen.Client { client, _ := connect(t, srv.URL(), as, nats.ErrorHandler(ignore)); return client },
+		"a user in the URL":        func() *queen.Client { client, _ := connect(t, inURL, nats.ErrorHandler(ignore)); return client },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := dial()
+			for what, ask := range map[string]func() error{
+				"a job":      func() error { _, err := client.Spawn(patient(t), "gpu-1", job(), nil); return err },
+				"and again":  func() error { _, err := client.Spawn(patient(t), "gpu-1", job(), nil); return err },
+				"a question": func() error { _, err := client.Worker(patient(t), "gpu-1", "w1"); return err },
+			} {
+				err := ask()
+				require.ErrorIs(t, err, nats.ErrPermissionViolation, what)
+				require.NotErrorIs(t, err, context.DeadlineExceeded, what)
+				require.ErrorContains(t, err, `user "queen" may not publish on rbee.v1.hive.gpu-1.worker_`, what)
+				require.ErrorContains(t, err, "have whoever runs the NATS server permit it", what)
+				_, unknown := errors.AsType[*queen.NoAnswerError](err)
+				require.False(t, unknown, "nothing was sent")
+			}
+		})
+	}
 }
+
+func ignore(*nats.Conn, *nats.Subscription, error) {}
 
 func spawnNowhere(t *testing.T, client *queen.Client, n int) *queen.NoHiveError {
 	t.Helper()

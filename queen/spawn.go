@@ -11,7 +11,10 @@ import (
 var errDryRun = messages.Errorf(messages.InvalidJob, "dry_run: such a job is a question, which has no result: ask it with Explain")
 
 // Spawn asks hive to start the worker that job describes, and waits for the answer. Give ctx a deadline: a hive that dies
-// in the middle of a job never answers.
+// in the middle of a job and does not come back never answers.
+//
+// If the hive tells meanwhile that it has started, Spawn sends the job again with the same id, since one that was killed took its answer
+// with it: the next one finds the worker, or starts it if there is none. Who may not read narration does not hear that.
 //
 // Job needs only a model and a device. A job without an id gets a fresh one. A job without a deadline gets that of ctx, so
 // that a hive starts no worker nobody waits for. The hive compares the deadline with its own clock: one that runs ahead

@@ -46,7 +46,7 @@ func TestSpawnTellsTheWholeStoryBeforeItReturns(t *testing.T) {
 	require.Equal(t, 1, nc.NumSubscriptions(), "only the inbox is left")
 }
 
-func TestSpawnWithoutAListenerSubscribesToNothing(t *testing.T) {
+func TestSpawnWithoutAListenerSubscribesToNoStory(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Server(t)
 	client, nc := connect(t, srv.URL())
@@ -58,7 +58,8 @@ func TestSpawnWithoutAListenerSubscribesToNothing(t *testing.T) {
 	result, err := client.Spawn(patient(t), "gpu-1", job(), nil)
 	require.NoError(t, err)
 	require.Equal(t, 9001, result.Port)
-	require.Equal(t, 1, <-subscriptions, "the inbox alone")
+	require.Equal(t, 2, <-subscriptions, "the inbox and the start of the hive alone")
+	require.Equal(t, 1, nc.NumSubscriptions(), "only the inbox is left")
 }
 
 func TestSpawnCompletesTheJob(t *testing.T) {

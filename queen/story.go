@@ -51,6 +51,14 @@ func (s *story) close() {
 	_ = s.sub.Unsubscribe() // fails only if the connection has gone, and the subscription with it
 }
 
+// events returns what has arrived; without a story nothing does.
+func (s *story) events() <-chan *nats.Msg {
+	if s == nil {
+		return nil
+	}
+	return s.arrived
+}
+
 // tell narrates one message if it is an event of this job.
 func (s *story) tell(msg *nats.Msg) {
 	event, err := s.client.event(msg.Subject, msg.Header, msg.Data)
@@ -64,6 +72,9 @@ func (s *story) tell(msg *nats.Msg) {
 
 // finish tells what has arrived. If the job was answered, it also waits for the end of a story that has begun.
 func (s *story) finish(answered bool) {
+	if s == nil {
+		return
+	}
 	for len(s.arrived) > 0 {
 		s.tell(<-s.arrived)
 	}

@@ -35,6 +35,7 @@ func (f *spawnFlags) checkQueue(now time.Time) error {
 
 // enqueue queues the job, and waits for what becomes of it unless it was told not to.
 func (f *spawnFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive string, narrate func(messages.Event)) error {
+	stored := f.stored(cmd.Context(), client, hive)
 	receipt, err := client.Enqueue(cmd.Context(), hive, f.job)
 	duplicate, known := errors.AsType[*queen.DuplicateError](err)
 	switch {
@@ -49,11 +50,15 @@ func (f *spawnFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive stri
 	}
 	ctx, cancel := bounded(cmd.Context(), f.wait)
 	defer cancel()
-	result, err := client.Await(ctx, hive, f.job.JobID, narrate)
+	var at progress
+	result, err := client.Await(ctx, hive, f.job.JobID, at.hear(narrate))
 	if err != nil {
-		return explainQueued(cmd, f.output, messages.Failure{JobID: f.job.JobID, HiveID: hive}, f.told, f.wait, err)
+		return explainQueued(cmd, f.output, messages.Failure{JobID: f.job.JobID, HiveID: hive}, f.told, at, f.wait, err)
 	}
-	return f.print(cmd.OutOrStdout(), result)
+	if stored {
+		result = replayed(cmd.Context(), client, result)
+	}
+	return f.deliver(cmd, result)
 }
 
 // enqueue queues the job, and waits for what becomes of it unless it was told not to.
@@ -73,9 +78,11 @@ func (f *removeFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive str
 	}
 	ctx, cancel := bounded(cmd.Context(), f.wait)
 	defer cancel()
-	deleted, err := client.AwaitDelete(ctx, hive, receipt.JobID, narrate)
+	var at progress
+	deleted, err := client.AwaitDelete(ctx, hive, receipt.JobID, at.hear(narrate))
 	if err != nil {
-		return explainQueued(cmd, f.output, messages.Failure{JobID: receipt.JobID, HiveID: hive}, f.told, f.wait, err)
+		at.worker = "" // it is being ended already
+		return explainQueued(cmd, f.output, messages.Failure{JobID: receipt.JobID, HiveID: hive}, f.told, at, f.wait, err)
 	}
 	return f.print(cmd, deleted)
 }
@@ -101,7 +108,7 @@ func bounded(ctx context.Context, limit time.Duration) (context.Context, context
 }
 
 // explainQueued says what becomes of a job that nobody waits for any more, after wait; other failures are those of a request.
-func explainQueued(cmd *cobra.Command, output *cli.Output, job messages.Failure, told bool, wait time.Duration, err error) error {
+func explainQueued(cmd *cobra.Command, output *cli.Output, job messages.Failure, told bool, at progress, wait time.Duration, err error) error {
 	if _, pending := errors.AsType[*queen.PendingError](err); !pending {
 		if failure, failed := errors.AsType[*messages.Error](err); failed {
 			job.Err = failure
@@ -109,9 +116,9 @@ func explainQueued(cmd *cobra.Command, output *cli.Output, job messages.Failure,
 		}
 		return explainJob(err)
 	}
-	stays := fmt.Sprintf("job %[1]s stays in the queue: `rbee jobs get %[1]s` shows what becomes of it, `rbee jobs cancel %[1]s` takes it out while it waits", job.JobID)
+	goesOn := at.goesOn(job.JobID)
 	if cmd.Context().Err() != nil {
-		return cli.Exit(cli.ExitInterrupted, errors.New("interrupted; "+stays))
+		return cli.Exit(cli.ExitInterrupted, errors.New("interrupted; "+goesOn))
 	}
-	return fmt.Errorf("no result within %s (--timeout); %s", wait, stays)
+	return fmt.Errorf("no result within %s (--timeout); %s", wait, goesOn)
 }

@@ -37,6 +37,14 @@ func startStack(t *testing.T) (stack *devstack.Stack, dir string, env []string) 
 	return stack, dir, []string{"NATS_URL=" + stack.NATSURL(), "RBEE_QUEEN_URL=" + stack.QueenURL()}
 }
 
+// installSlow installs the worker slow, which is never ready.
+func installSlow(t *testing.T, dir string) {
+	t.Helper()
+	entry := filepath.Join(devstack.CatalogDir(dir), "slow-v1.0.0-"+runtime.GOOS)
+	require.NoError(t, os.Mkdir(entry, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(entry, "slow"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755))
+}
+
 func TestWatchFollowsUntilInterrupted(t *testing.T) {
 	t.Parallel()
 	_, _, env := startStack(t)
@@ -66,9 +74,7 @@ func TestWatchFollowsUntilInterrupted(t *testing.T) {
 func TestSpawnInterrupted(t *testing.T) {
 	t.Parallel()
 	_, dir, env := startStack(t)
-	entry := filepath.Join(devstack.CatalogDir(dir), "slow-v1.0.0-"+runtime.GOOS)
-	require.NoError(t, os.Mkdir(entry, 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(entry, "slow"), []byte("#!/bin/sh\nexec sleep 1000\n"), 0o755))
+	installSlow(t, dir)
 
 	spawn := proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--wait", "--job-id", "job-slow")
 	spawn.Await(`^local worker-[0-9a-f]{8} ✅ Worker '.*' spawned`)

@@ -33,6 +33,37 @@ func TestSpawnInterruptedLeavesTheJobInTheQueue(t *testing.T) {
 	require.Equal(t, queen.JobWaiting, job.State)
 }
 
+// What the hive has in hand stays in no queue.
+func TestSpawnInterruptedTellsOfTheJobAtWork(t *testing.T) {
+	t.Parallel()
+	_, dir, env := startStack(t)
+	installSlow(t, dir)
+	spawn := proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--wait", "--queue", "--job-id", "job-slow", "--worker-id", "worker-slow")
+	spawn.Await(`✅ Worker '.*' spawned`)
+	spawn.Signal(os.Interrupt)
+	code, said := spawn.Exit()
+	require.Equal(t, 130, code, said)
+	require.Contains(t, said, "rbee: interrupted; job job-slow is at work on the hive; `rbee jobs get job-slow` tells its outcome, `rbee workers rm worker-slow` ends its worker\n")
+	require.NotContains(t, said, "cancel")
+}
+
+func TestProgress(t *testing.T) {
+	t.Parallel()
+	var at progress
+	require.Contains(t, at.goesOn("job-1"), "job job-1 stays in the queue: ")
+	require.Nil(t, at.hear(nil), "nothing is narrated to nobody")
+	told := 0
+	hear := at.hear(func(messages.Event) { told++ })
+	hear(messages.Event{Action: messages.ActionSpawnStart, WorkerID: "w1"})
+	require.Contains(t, at.goesOn("job-1"), "is at work on the hive; `rbee jobs get job-1` tells its outcome, `rbee workers rm w1` ends its worker")
+	hear(messages.Event{Action: messages.ActionRetry, WorkerID: "w1"})
+	require.Contains(t, at.goesOn("job-1"), "job job-1 stays in the queue: ")
+	hear(messages.Event{Action: messages.ActionDeleteStart, WorkerID: "w1"})
+	at.worker = ""
+	require.Equal(t, "job job-1 is at work on the hive; `rbee jobs get job-1` tells its outcome", at.goesOn("job-1"))
+	require.Equal(t, 3, told)
+}
+
 func TestWatchSinceBeginsInThePast(t *testing.T) {
 	t.Parallel()
 	_, _, env := startStack(t)

@@ -55,7 +55,8 @@ With --queue the job goes into the fleet's work queue instead, where it waits un
 command is away; the result is waited for, or with --detach only that the job is queued. Make the queue with 'rbee streams apply'.
 
 With -o json the answer is printed as it came over the wire, also when the hive failed the job. Asking again with the
-same --job-id is safe: the same job never starts a second worker.`,
+same --job-id is safe: the same job never starts a second worker. It gets the first answer, marked as replayed; if the worker has ended
+since, that is said on stderr, and with --wait the exit code is 1.`,
 		Example: `  rbee spawn --model meta-llama/Llama-3-8b
   rbee spawn --hive gpu-1 --model meta-llama/Llama-3-8b --device cuda:0 --wait
   rbee spawn --model tiny --port 9001 -o json | jq .pid
@@ -127,7 +128,7 @@ func (f *spawnFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return f.explain(cmd, result, err)
 	}
-	return f.print(cmd.OutOrStdout(), result)
+	return f.deliver(cmd, result)
 }
 
 // complete fills the job with what follows from the flags, and refuses one that no hive would take.

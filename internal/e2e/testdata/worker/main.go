@@ -12,6 +12,7 @@
 //	torrent       prints 100 MB in each of two seconds, and exits
 //	loading       listens and is never ready
 //	slow:MS       listens, and is ready after so many milliseconds
+//	gated         listens, and is ready once the file "go" is in its working directory
 //	fades:CODE    listens, and exits once it was asked for its health
 //	mute          lives and does not listen
 //	patient       says when it is told to end, which it does once the file "go" is in its working directory
@@ -96,6 +97,13 @@ func main() {
 		ready := time.Now().Add(time.Duration(number) * time.Millisecond)
 		serveAs(port, func() string {
 			if time.Now().Before(ready) {
+				return "503 Service Unavailable"
+			}
+			return "200 OK"
+		}, func() {})
+	case "gated":
+		serveAs(port, func() string {
+			if _, err := os.Stat("go"); err != nil {
 				return "503 Service Unavailable"
 			}
 			return "200 OK"
