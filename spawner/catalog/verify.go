@@ -89,15 +89,12 @@ func (c *Catalog) Changed(entry Entry) error {
 	if entry.Manifest == nil || entry.Manifest.SHA256 == "" {
 		return nil
 	}
-	info, err := os.Stat(entry.Binary)
-	if err != nil {
-		return nil
+	if info, err := os.Stat(entry.Binary); err == nil {
+		if got, known := c.sums.lookUp(stampOf(info)); known {
+			return c.judge(entry, got)
+		}
 	}
-	got, known := c.sums.lookUp(stampOf(info))
-	if !known {
-		return nil
-	}
-	return c.judge(entry, got)
+	return nil
 }
 
 // Expect is [Catalog.Find] without the entries that are known to be [Catalog.Changed].
