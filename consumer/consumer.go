@@ -72,6 +72,9 @@ type Config struct {
 	// Machine tells what jobs can name on this machine and what runs there; nil means that only the processor is known. It is
 	// asked before the hive is discoverable, and for each hive_status: it should take no longer than people wait.
 	Machine func(ctx context.Context) Machine
+	// RunDir is a word for the run directory, so that two processes of the hive are told from two hives with its id; empty means
+	// that discovery does not tell it.
+	RunDir string
 	// Logger takes the log; nil discards it.
 	Logger *slog.Logger
 	// Ready, if not nil, is called once: when the server has the hive's subscriptions, so that no job sent from then on

@@ -38,7 +38,7 @@ func TestHiveIsFoundWithItsWork(t *testing.T) {
 	t.Parallel()
 	srv := natstest.Server(t)
 	g := newGate()
-	serve(t, srv.URL(), g, consumer.Config{Version: "v0.1.0-3-g90da700", MaxJobs: 1, MaxWaiting: 1})
+	serve(t, srv.URL(), g, consumer.Config{Version: "v0.1.0-3-g90da700", MaxJobs: 1, MaxWaiting: 1, RunDir: "0123456789abcdef"})
 	client := dial(t, srv.URL())
 
 	var ping micro.Ping
@@ -49,7 +49,7 @@ func TestHiveIsFoundWithItsWork(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{
 		"hive_id": "gpu-1", "platform": runtime.GOOS + "/" + runtime.GOARCH, "version": "v0.1.0-3-g90da700", "prefix": "rbee.v1", "host": host,
-		"devices": "cpu",
+		"devices": "cpu", "run_dir": "0123456789abcdef",
 	}, ping.Metadata)
 	var info micro.Info
 	service(t, client, "INFO", &info)

@@ -47,14 +47,10 @@ type stats struct {
 // that there is no such hive. The queue group makes sure that of two processes of one hive only one runs a job.
 func (h *hive) subscribe(ctx context.Context) (micro.Service, error) {
 	svc, err := micro.AddService(h.nc, micro.Config{
-		Name:        messages.ServiceName,
-		Version:     semanticVersion(h.Version),
-		Description: "starts the workers of one machine",
-		Metadata: map[string]string{
-			messages.MetaHiveID: h.HiveID, messages.MetaPlatform: platform, messages.MetaVersion: h.Version,
-			messages.MetaPrefix: h.Subjects.Prefix(), messages.MetaHost: host(),
-			messages.MetaDevices: h.devices(ctx),
-		},
+		Name:         messages.ServiceName,
+		Version:      semanticVersion(h.Version),
+		Description:  "starts the workers of one machine",
+		Metadata:     h.metadata(ctx),
 		StatsHandler: func(*micro.Endpoint) any { return h.stats() },
 		ErrorHandler: func(_ micro.Service, err *micro.NATSError) {
 			h.Logger.Error("subscription in trouble", "subject", err.Subject, "err", err.Description)
@@ -69,6 +65,19 @@ func (h *hive) subscribe(ctx context.Context) (micro.Service, error) {
 		return nil, errors.Join(fmt.Errorf("subscribe to %s: %w", h.subject(), err), svc.Stop())
 	}
 	return svc, nil
+}
+
+// metadata is what discovery tells of the hive.
+func (h *hive) metadata(ctx context.Context) map[string]string {
+	meta := map[string]string{
+		messages.MetaHiveID: h.HiveID, messages.MetaPlatform: platform, messages.MetaVersion: h.Version,
+		messages.MetaPrefix: h.Subjects.Prefix(), messages.MetaHost: host(),
+		messages.MetaDevices: h.devices(ctx),
+	}
+	if h.RunDir != "" {
+		meta[messages.MetaRunDir] = h.RunDir
+	}
+	return meta
 }
 
 // devices returns what discovery says of the machine's devices, or "" if that cannot be known.

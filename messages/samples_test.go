@@ -71,7 +71,7 @@ func samples() map[string]encoder {
 		}},
 		"failure_not_installed": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{
 			Code:    messages.WorkerNotInstalled,
-			Message: "cpu-llm-worker-rbee is not installed; install it with rbee-hive catalog add, or as one of " + strings.Join(tried(), ", "),
+			Message: "cpu-llm-worker-rbee is not installed; install it with `rbee-hive catalog add FILE --name cpu-llm-worker-rbee --version 1.0.0 --catalog-dir " + catalog + "`, or as one of " + strings.Join(tried(), ", "),
 			Tried:   tried(),
 		}},
 		"failure_no_device": messages.Failure{JobID: jobID, HiveID: hiveID, Err: &messages.Error{

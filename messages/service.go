@@ -18,6 +18,8 @@ const (
 	MetaPrefix = "prefix"
 	// MetaHost is the name of the hive's machine, by which two machines with one id are told apart.
 	MetaHost = "host"
+	// MetaRunDir is a word for the hive's run directory, by which two hives with one id are told from two processes of one.
+	MetaRunDir = "run_dir"
 	// MetaDevices is what the hive's machine had when it started, as [DevicesText] writes it.
 	MetaDevices = "devices"
 )

@@ -33,6 +33,11 @@ type Hive struct {
 	Version string `json:"version"`
 	// Devices are what its machine had when it started: how jobs name them, and their names. Nil if it does not say.
 	Devices []messages.Device `json:"devices,omitempty"`
+	// Host is the name of its machine; empty if it does not say.
+	Host string `json:"host,omitempty"`
+	// RunDir is a word for its run directory. Two processes with one are one hive; with another each, they are two hives that share the
+	// jobs of one id. Empty if it does not say.
+	RunDir string `json:"run_dir,omitempty"`
 	// ServiceID tells the processes of one hive apart; each start has a new one.
 	ServiceID string `json:"service_id"`
 	// RTT is how long its answer took, in nanoseconds as JSON.
@@ -119,7 +124,7 @@ func (c *Client) hive(data []byte) (Hive, bool) {
 	}
 	return Hive{
 		ID: meta[messages.MetaHiveID], Platform: meta[messages.MetaPlatform], Version: cmp.Or(meta[messages.MetaVersion], ping.Version), ServiceID: ping.ID,
-		Devices: messages.ParseDevices(meta[messages.MetaDevices]),
+		Devices: messages.ParseDevices(meta[messages.MetaDevices]), Host: meta[messages.MetaHost], RunDir: meta[messages.MetaRunDir],
 	}, true
 }
 

@@ -18,7 +18,7 @@ func TestHivesListsTheFleetById(t *testing.T) {
 	srv := natstest.Server(t)
 	for _, meta := range []map[string]string{
 		metadata("gpu-2"), metadata("gpu-1"), metadata("gpu-2"),
-		{"hive_id": "bare", "prefix": messages.DefaultPrefix},
+		{"hive_id": "bare", "prefix": messages.DefaultPrefix, "host": "bare.example", "run_dir": "0123456789abcdef"},
 		{"hive_id": "elsewhere", "prefix": "other.v1"},
 		{"hive_id": "bad id", "prefix": messages.DefaultPrefix},
 		{"prefix": messages.DefaultPrefix},
@@ -40,6 +40,7 @@ func TestHivesListsTheFleetById(t *testing.T) {
 	require.Equal(t, []messages.Device{{Device: "cpu", Kind: "cpu"}, {Device: "cuda:0", Kind: "cuda", Name: "NVIDIA L4"}}, hives[1].Devices)
 	require.Nil(t, hives[0].Devices)
 	require.Equal(t, "0.0.1", hives[0].Version, "the version of the service, where the metadata has none")
+	require.Equal(t, []string{"bare.example", "0123456789abcdef"}, []string{hives[0].Host, hives[0].RunDir})
 	require.Less(t, hives[2].ServiceID, hives[3].ServiceID, "two processes of one hive")
 }
 

@@ -74,6 +74,7 @@ func (a asked) hear(ctx context.Context) {
 	for i, err := range a.Answers(ctx) {
 		if err == nil && (i < len(proven) && proven[i] || i >= len(proven) && proves(a.workers[i])) {
 			a.workers[i].worker.State = messages.StateReady
+			passed(&a.workers[i].worker)
 		}
 	}
 }

@@ -92,9 +92,18 @@ func (s *Spawner) describe(m *machine, k *known, rec record) {
 		w.RSSBytes, w.CPUMS, w.Threads, w.Processes = use.RSS, use.CPU.Milliseconds(), use.Threads, max(use.Processes, len(k.members), 1)
 		w.UptimeMS = max(time.Since(rec.Process.At).Milliseconds(), 0)
 	} else {
+		passed(&w)
 		s.ended(&w, rec)
 	}
 	k.worker = w
+}
+
+// passed takes back that the worker was not ready in time, once it is ready or has ended: it says nothing of the worker any more, and
+// who reads of a worker that served and ended takes it for the cause.
+func passed(w *messages.Worker) {
+	if f := w.Failure; f != nil && f.Code == messages.NotReady && f.Retryable {
+		w.Failure = nil
+	}
 }
 
 // leftBehind returns the processes of a worker whose first one has ended, and whether there are any: somebody who came from it

@@ -18,7 +18,8 @@ import (
 // takes less.
 const entriesPage = 500
 
-// Catalog returns a page of the workers that are installed, sound or not. No checksum is computed for it. The errors are
+// Catalog returns a page of the workers that are installed, sound or not. No checksum is computed for it: a program that was changed is
+// told if a job met it before. The errors are
 // [messages.BinaryInvalid] if others may write the catalog, and [messages.Internal] if it cannot be read.
 func (s *Spawner) Catalog(_ context.Context, req messages.CatalogRequest) (messages.CatalogPage, error) {
 	page := messages.CatalogPage{HiveID: s.cfg.HiveID, Platform: runtime.GOOS + "/" + runtime.GOARCH}
@@ -51,15 +52,22 @@ func (s *Spawner) installed() ([]messages.CatalogEntry, error) {
 	}
 	chosen := make(map[string]string) // the directory of the entry that a job gets, by worker
 	entries := make([]messages.CatalogEntry, 0, len(sound)+len(broken))
+	var changed []messages.CatalogEntry
 	for _, entry := range sound {
 		if _, asked := chosen[entry.Name]; !asked {
-			choice, _, _ := s.catalog.Find(entry.Name, "") // of none but prereleases, nothing is chosen
+			choice, _, _ := s.catalog.Expect(entry.Name, "") // of none but prereleases, nothing is chosen
 			chosen[entry.Name] = choice.Dir
 		}
 		told := describeEntry(entry)
+		if err := s.catalog.Changed(entry); err != nil {
+			told.Problem, told.Pinned = messages.OneLine(err.Error()), pins[entry.Name] == entry.Version
+			changed = append(changed, told)
+			continue
+		}
 		told.Chosen, told.Pinned = chosen[entry.Name] == entry.Dir, pins[entry.Name] == entry.Version
 		entries = append(entries, told)
 	}
+	entries = append(entries, changed...)
 	for _, b := range broken {
 		entries = append(entries, describeBroken(b, pins))
 	}

@@ -1,8 +1,10 @@
 package spawner
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"runtime"
 	"strings"
@@ -83,14 +85,18 @@ type search struct {
 	version   string   // that is pinned
 	installed []string // versions in the catalog that the job does not ask for
 	broken    []catalog.Broken
-	pinned    bool  // the catalog pins a version, which could not be had
-	unfit     error // the first binary that is there and cannot be started
+	// addCommand is the command that installs a version in the catalog; nil if there is no catalog.
+	addCommand func(name, version string) string
+
+	pinned bool  // the catalog pins a version, which could not be had
+	unfit  error // the first binary that is there and cannot be started
 }
 
 func (s *search) inCatalog(ctx context.Context, c *catalog.Catalog, version string) (located, bool) {
 	if c == nil {
 		return located{}, false
 	}
+	s.addCommand = c.AddCommand
 	choice, broken, err := c.Choose(ctx, s.name, version)
 	s.broken = broken
 	if err == nil {
@@ -140,8 +146,9 @@ func (s *search) failure(version string) error {
 		e.Tried = s.tried
 		return e
 	}
-	what := s.name
+	what, wanted := s.name, version
 	if s.pinned {
+		wanted = s.version
 		version = s.version + " (pinned: unpin it, or install that)"
 	}
 	if version != "" {
@@ -151,12 +158,24 @@ func (s *search) failure(version string) error {
 	if len(s.installed) > 0 {
 		text += "; these versions are: " + strings.Join(s.installed, ", ")
 	}
-	if len(s.tried) > 0 {
-		text += "; install it with rbee-hive catalog add, or as one of " + strings.Join(s.tried, ", ")
-	} else {
-		text += "; the hive has no catalog (--catalog-dir) and no development tree (--dev-root)"
-	}
-	e := messages.Errorf(messages.WorkerNotInstalled, "%s", text)
+	e := messages.Errorf(messages.WorkerNotInstalled, "%s; %s", text, s.advice(wanted))
 	e.Tried = s.tried
 	return e
+}
+
+// exampleVersion is the version in the advice to whoever named none.
+const exampleVersion = "1.0.0"
+
+// advice says how to install what was not found, in that version unless it is empty.
+func (s *search) advice(version string) string {
+	paths := strings.Join(s.tried, ", ")
+	switch invalid := catalog.CheckVersion(cmp.Or(version, exampleVersion)); {
+	case len(s.tried) == 0:
+		return "the hive has no catalog (--catalog-dir) and no development tree (--dev-root)"
+	case s.addCommand == nil:
+		return "build it, as one of " + paths
+	case invalid != nil:
+		return fmt.Sprintf("no version can be called that (%v): install one with `%s`, and ask for it", invalid, s.addCommand(s.name, exampleVersion))
+	}
+	return fmt.Sprintf("install it with `%s`, or as one of %s", s.addCommand(s.name, cmp.Or(version, exampleVersion)), paths)
 }

@@ -139,7 +139,7 @@ func TestManifestRefusals(t *testing.T) {
 		},
 		"a CPU has none":    {"uuid", "cpu", messages.DeviceNotFound, "device cpu has no UUID"},
 		"a mistake":         {"mistaken", "cpu", messages.BinaryInvalid, "worker.json:1:10: args[0]: ${mudel} stands for nothing"},
-		"another program":   {"changed", "cpu", messages.ChecksumMismatch, "it was changed since it was installed"},
+		"another program":   {"changed", "cpu", messages.ChecksumMismatch, "`rbee-hive catalog rm changed 1.0.0 --catalog-dir " + h.cfg.CatalogDir + "`, then install it again with `rbee-hive catalog add FILE --name changed --version 1.0.0 --catalog-dir " + h.cfg.CatalogDir + "`"},
 		"a pin that is off": {"pinned", "cpu", messages.WorkerNotInstalled, "pinned version 1.0.0 (pinned: unpin it, or install that) is not installed; these versions are: 2.0.0"},
 	} {
 		t.Run(what, func(t *testing.T) {

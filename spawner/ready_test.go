@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -153,4 +154,24 @@ func TestLoadingIsToldSeldomUnlessAsked(t *testing.T) {
 	require.ErrorIs(t, got.err, messages.NotReady)
 	require.Equal(t, messages.ActionSpawnReplayed, got.actions()[0])
 	require.LessOrEqual(t, len(got.actions())-1, int(time.Since(began)/(5*time.Second)), "every 5 seconds")
+}
+
+// That a worker was not ready in time is told while it loads, and not of one that served or has ended: it is no cause of an end.
+func TestNotReadyInTimeIsTakenBack(t *testing.T) {
+	t.Parallel()
+	h := newHive(t, nil)
+	for worker, model := range map[string]string{"serves": "serve:ready", "loads": "serve:never"} {
+		got := h.loading(worker, model, 1)
+		require.ErrorIs(t, got.err, messages.NotReady)
+		w := h.get(worker)
+		require.Equal(t, messages.StateStarting, w.State)
+		require.ErrorIs(t, w.Failure, messages.NotReady)
+		if worker == "serves" {
+			require.Nil(t, h.awaitState(worker, messages.StateReady).Failure)
+		}
+		require.NoError(t, syscall.Kill(w.PID, syscall.SIGKILL))
+		w = h.awaitState(worker, messages.StateExited)
+		require.Nil(t, w.Failure)
+		require.Equal(t, "SIGKILL", w.Signal)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -139,7 +140,11 @@ computed: verify does that.`,
 			fmt.Fprintf(cmd.ErrOrStderr(), "The catalog %s is empty. Install a worker with `rbee-hive catalog add`.\n", cli.Printable(s.dir))
 			return nil
 		}
-		return show.Catalog(cmd.OutOrStdout(), entries)
+		err = show.Catalog(cmd.OutOrStdout(), entries)
+		if err == nil && slices.ContainsFunc(entries, func(e messages.CatalogEntry) bool { return e.SHA256 != "" && e.Problem == "" }) {
+			fmt.Fprintln(cmd.ErrOrStderr(), "Not verified: whether a program was changed since it was installed, `rbee-hive catalog verify` says.")
+		}
+		return err
 	}
 	return cmd
 }

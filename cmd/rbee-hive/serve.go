@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,6 +15,7 @@ import (
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner"
+	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 func serveCommand(version string) *cobra.Command {
@@ -89,6 +91,10 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 
 	notify := newNotifier(ctx, log)
 	defer notify.stop()
+	ctx, stop := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer stop()
 	return consumer.Run(ctx, nc, workers, consumer.Config{
 		HiveID: s.hiveID, Subjects: subjects, Version: version, Logger: log,
 		MaxJobs: s.maxJobs, MaxWaiting: orNone(s.maxWaiting), DrainTimeout: orNone(s.drainTimeout), Queue: s.queue.QueueMode,
@@ -96,9 +102,11 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 			devices, problem := workers.Devices(ctx)
 			return consumer.Machine{Devices: devices, Problem: problem, Workers: workers.Living()}
 		},
+		RunDir: process.Mark(s.runDir),
 		Ready: func() {
 			fmt.Fprintf(stdout, "rbee-hive %s ready: %s on %s\n", s.hiveID, subjects.Request(s.hiveID, messages.WorkerSpawn), nc.ConnectedUrlRedacted())
 			notify.ready()
+			asking.Go(func() { warnOfNamesakes(ctx, s, subjects, log) })
 		},
 	})
 }

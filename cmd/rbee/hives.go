@@ -27,7 +27,8 @@ func hivesListCommand(name string) *cobra.Command {
 		Use:   name,
 		Short: "List the hives that answer",
 		Long: `It asks which hives there are and lists those that answer within a second, with the devices that their machines had when they
-started; 'rbee hives status' asks one hive for what is there now. If none answers, the exit code is 4.`,
+started; 'rbee hives status' asks one hive for what is there now. If none answers, the exit code is 4. Where two machines answer to one
+id, it says so on stderr: they share its jobs.`,
 		Example: `  rbee hives
   rbee hives -o json | jq -r '.hives[].hive_id'
   rbee hives -o json |
@@ -48,7 +49,9 @@ started; 'rbee hives status' asks one hive for what is there now. If none answer
 			return err
 		case len(hives) == 0:
 			return f.noHive(subjects)
-		case output.JSON():
+		}
+		warnOfSharedIDs(cmd.ErrOrStderr(), hives)
+		if output.JSON() {
 			return cli.WriteJSON(cmd.OutOrStdout(), struct {
 				Hives []queen.Hive `json:"hives"`
 			}{hives})

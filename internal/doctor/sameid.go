@@ -22,52 +22,67 @@ const (
 	quiet = 100 * time.Millisecond
 )
 
+// listening is for how long the processes of a hive are listened for at most, and the silence after which nobody else is expected.
+type listening struct{ longest, quiet time.Duration }
+
 // sameID finds out who serves the hive's id at this moment. Jobs of one id go to any of its processes: on one machine that
 // is meant, on two the model may run on either.
 func (e examiner) sameID(ctx context.Context, nc *nats.Conn) []Check {
-	ask, err := micro.ControlSubject(micro.PingVerb, messages.ServiceName, "")
-	if err != nil {
-		return failBy(err, "report this as a fault of rbee-hive")
-	}
-	answers := make(chan *nats.Msg, 1024)
-	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
-	if err != nil {
-		return failBy(err, "mend the connection, then run doctor again")
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	denied, err := denial(ctx, nc, ask, func() error { return nc.PublishRequest(ask, sub.Subject, nil) })
+	heard, denied, err := e.answering(ctx, nc, listening{longest, quiet})
 	switch {
 	case err != nil:
 		return failBy(err, "mend the connection, then run doctor again")
 	case denied:
 		return ok("not known: this user may not ask, as it should be; `rbee hives` tells the queen")
 	}
+	var hosts []string // empty where it does not say
+	for _, meta := range heard {
+		hosts = append(hosts, meta[messages.MetaHost])
+	}
 	own, _ := os.Hostname()
-	return e.judge(own, e.hosts(ctx, answers))
+	return e.judge(own, hosts)
 }
 
-// hosts returns the host of each process that answers for the hive; empty where it does not say.
-func (e examiner) hosts(ctx context.Context, answers <-chan *nats.Msg) []string {
-	ctx, cancel := context.WithTimeout(ctx, longest)
+// answering returns the metadata of each process that answers for the hive, or that this user may not ask.
+func (e examiner) answering(ctx context.Context, nc *nats.Conn, l listening) (heard []map[string]string, denied bool, err error) {
+	ask, err := micro.ControlSubject(micro.PingVerb, messages.ServiceName, "")
+	if err != nil {
+		return nil, false, err
+	}
+	answers := make(chan *nats.Msg, 1024)
+	sub, err := nc.ChanSubscribe(nc.NewInbox(), answers)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	denied, err = denial(ctx, nc, ask, func() error { return nc.PublishRequest(ask, sub.Subject, nil) })
+	if err != nil || denied {
+		return nil, denied, err
+	}
+	return e.collect(ctx, answers, l), false, nil
+}
+
+// collect gathers the answers for the hive.
+func (e examiner) collect(ctx context.Context, answers <-chan *nats.Msg, l listening) (heard []map[string]string) {
+	ctx, cancel := context.WithTimeout(ctx, l.longest)
 	defer cancel()
-	var hosts []string
 	var silent <-chan time.Time
 	for {
 		select {
 		case msg := <-answers:
 			var ping micro.Ping
 			if len(msg.Data) == 0 { // the server's own answer: no responders
-				return hosts
+				return heard
 			}
 			if json.Unmarshal(msg.Data, &ping) == nil && ping.Metadata[messages.MetaHiveID] == e.HiveID &&
 				ping.Metadata[messages.MetaPrefix] == e.Subjects.Prefix() {
-				hosts = append(hosts, ping.Metadata[messages.MetaHost])
+				heard = append(heard, ping.Metadata)
 			}
-			silent = time.After(quiet)
+			silent = time.After(l.quiet)
 		case <-silent:
-			return hosts
+			return heard
 		case <-ctx.Done():
-			return hosts
+			return heard
 		}
 	}
 }

@@ -90,8 +90,9 @@ func TestAddRefusesAndLeavesNothing(t *testing.T) {
 		says          string
 	}{
 		"no program":            {map[string]string{"README": "hi"}, "w", "1.0.0", "or name the program in its worker.json, as binary"},
-		"no name":               {map[string]string{"w*": sh}, "", "1.0.0", "want a name: give one, or write it into its worker.json"},
-		"no version":            {map[string]string{"w*": sh}, "w", "", "want a semantic version or a build's name: give one, or write it into its worker.json"},
+		"no name":               {map[string]string{"w*": sh}, "", "1.0.0", "want a name: give --name, or write it into its worker.json"},
+		"neither":               {map[string]string{"w*": sh}, "", "", `release": want a name and a version: give --name and --version, or write them into its worker.json`},
+		"no version":            {map[string]string{"w*": sh}, "w", "", "want a semantic version or a build's name: give --version, or write it into its worker.json"},
 		"another name":          {map[string]string{"w*": sh, "worker.json": `{"name":"x"}`}, "w", "1.0.0", "name: is x; leave the field out"},
 		"a mistake":             {map[string]string{"w*": sh, "worker.json": `{"xame":"x"}`}, "w", "1.0.0", "release/worker.json:1:2: xame"},
 		"another checksum":      {map[string]string{"w*": sh, "worker.json": `{"sha256":"` + strings.Repeat("0", 64) + `"}`}, "w", "1.0.0", "has the checksum"},
@@ -124,6 +125,7 @@ func TestAddRefusesAndLeavesNothing(t *testing.T) {
 	require.ErrorContains(t, err, "a manifest is called worker.json: rename it")
 	_, err = catalog.Open(dir).Add(t.Context(), catalog.Addition{From: filepath.Join(dir, "none"), Name: "w", Version: "1.0.0"})
 	require.ErrorIs(t, err, binary.Missing)
+	require.ErrorContains(t, err, "none: there is no such file")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = catalog.Open(dir).Add(ended, catalog.Addition{From: tree(t, map[string]string{"w*": sh}), Name: "w", Version: "1.0.0"})

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,8 +21,9 @@ var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // What an installation lacks.
 var (
-	errNoName    = fmt.Errorf("want a name: give one, or write it into its %s", ManifestName)
-	errNoVersion = fmt.Errorf("want a semantic version or a build's name: give one, or write it into its %s", ManifestName)
+	errNoName    = fmt.Errorf("want a name: give --name, or write it into its %s", ManifestName)
+	errNoVersion = fmt.Errorf("want a semantic version or a build's name: give --version, or write it into its %s", ManifestName)
+	errNeither   = fmt.Errorf("want a name and a version: give --name and --version, or write them into its %s", ManifestName)
 )
 
 var errName = errors.New("want a name of 1 to 64 letters, digits, dots, dashes and underscores that begins with one of the first two")
@@ -35,6 +37,14 @@ type Addition struct {
 	Name, Version string
 	// AnyArch installs it for every architecture of this system: a script.
 	AnyArch bool
+}
+
+// String says what is to be done, as far as it is known.
+func (a Addition) String() string {
+	if a.Name == "" || a.Version == "" {
+		return fmt.Sprintf("install %q", a.From)
+	}
+	return fmt.Sprintf("install %q version %q", a.Name, a.Version)
 }
 
 // Names of what is being installed or removed: an entry appears and goes by one rename.
@@ -65,7 +75,7 @@ func (c *Catalog) Install(name, version, from string) (Entry, error) {
 func (c *Catalog) Add(ctx context.Context, what Addition) (Entry, error) {
 	entry, err := c.add(ctx, &what)
 	if err != nil {
-		return Entry{}, fmt.Errorf("install %q version %q: %w", what.Name, what.Version, err)
+		return Entry{}, fmt.Errorf("%s: %w", what, err)
 	}
 	return entry, nil
 }
@@ -108,7 +118,7 @@ func sourceManifest(what *Addition) (*Manifest, error) {
 	path, manifest := what.From, new(Manifest)
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, binary.Check(path)
+		return nil, cmp.Or(checkSource(path), err)
 	}
 	if info.IsDir() {
 		path = filepath.Join(path, ManifestName)
@@ -148,6 +158,8 @@ func plan(what Addition) (candidate, error) {
 	}
 	found, ours := parse(dir)
 	switch {
+	case what.Name == "" && what.Version == "":
+		return found, errNeither
 	case what.Name == "":
 		return found, errNoName
 	case what.Version == "":
@@ -162,6 +174,9 @@ func plan(what Addition) (candidate, error) {
 
 // checkSource refuses what can never be an entry before anything is copied.
 func checkSource(from string) error {
+	if _, err := os.Lstat(from); errors.Is(err, fs.ErrNotExist) {
+		return &binary.Error{Path: from, Cause: binary.Missing, Reason: "there is no such file", Err: err}
+	}
 	err := binary.Check(from)
 	if errors.Is(err, binary.Writable) || errors.Is(err, binary.NotExecutable) {
 		return nil // The copy is not; it is checked again.

@@ -56,6 +56,14 @@ func (s *sums) of(ctx context.Context, file *os.File, id stamp, now func() time.
 	}
 }
 
+// lookUp returns the checksum of the file that bears the stamp if it is known.
+func (s *sums) lookUp(id stamp) (sum string, known bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum, known = s.known[id]
+	return sum, known
+}
+
 // begin returns the checksum if it is known, or who computes it, which may be the caller from now on.
 func (s *sums) begin(id stamp) (sum string, under *summing, mine bool) {
 	s.mu.Lock()

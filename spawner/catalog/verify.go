@@ -26,12 +26,17 @@ type ChecksumError struct {
 	Path string // The program.
 	Want string // The checksum in the manifest.
 	Got  string // The checksum of the program.
+
+	advice string // What to do; empty if the program is not installed yet.
 }
 
 // Error says which checksum was found instead, and what to do.
 func (e *ChecksumError) Error() string {
-	return fmt.Sprintf("%s: has the checksum %s, and its %s says %s: it was changed since it was installed; install the version again",
-		e.Path, e.Got, ManifestName, e.Want)
+	text := fmt.Sprintf("%s: has the checksum %s, and its %s says %s: ", e.Path, e.Got, ManifestName, e.Want)
+	if e.advice == "" {
+		return text + "it is another program, or was changed; get it again, or leave sha256 out"
+	}
+	return text + "it was changed since it was installed; " + e.advice
 }
 
 // Verify opens the program of an entry and checks the open file: type, mode, owner, format and, where the manifest says
@@ -45,7 +50,7 @@ func (c *Catalog) Verify(ctx context.Context, entry Entry) (*Program, error) {
 	program := &Program{Path: entry.Binary, File: opened.File, Script: opened.Script, stamp: stampOf(opened.Info)}
 	err = binary.CheckOwner(entry.Binary, opened.Info, c.user)
 	if err == nil && entry.Manifest != nil && entry.Manifest.SHA256 != "" {
-		err = c.compare(ctx, program, entry.Manifest.SHA256)
+		err = c.compare(ctx, program, entry)
 	}
 	if err != nil {
 		program.Close()
@@ -54,7 +59,7 @@ func (c *Catalog) Verify(ctx context.Context, entry Entry) (*Program, error) {
 	return program, nil
 }
 
-func (c *Catalog) compare(ctx context.Context, program *Program, want string) error {
+func (c *Catalog) compare(ctx context.Context, program *Program, entry Entry) error {
 	got, err := c.sums.of(ctx, program.File, program.stamp, c.now)
 	for tries := 0; tries < 3 && errors.Is(err, binary.Busy); tries++ {
 		info, statErr := program.File.Stat() // a link that is made or removed is a change, too
@@ -67,10 +72,35 @@ func (c *Catalog) compare(ctx context.Context, program *Program, want string) er
 	if err != nil {
 		return fmt.Errorf("compute the checksum of %s: %w", program.Path, err)
 	}
-	if got != want {
-		return &ChecksumError{Path: program.Path, Want: want, Got: got}
+	return c.judge(entry, got)
+}
+
+// judge returns an error if the checksum is not that of the entry's program.
+func (c *Catalog) judge(entry Entry, got string) error {
+	if want := entry.Manifest.SHA256; got != want {
+		return &ChecksumError{Path: entry.Binary, Want: want, Got: got, advice: c.reinstall(entry)}
 	}
 	return nil
+}
+
+// Changed returns a [*ChecksumError] if the checksum of the entry's program was computed before, as a start does, and is not the one that
+// its manifest says. It computes none: nil says that it is right, or not known.
+func (c *Catalog) Changed(entry Entry) error {
+	if entry.Manifest == nil || entry.Manifest.SHA256 == "" {
+		return nil
+	}
+	if info, err := os.Stat(entry.Binary); err == nil {
+		if got, known := c.sums.lookUp(stampOf(info)); known {
+			return c.judge(entry, got)
+		}
+	}
+	return nil
+}
+
+// Expect is [Catalog.Find] without the entries that are known to be [Catalog.Changed].
+func (c *Catalog) Expect(name, version string) (Entry, []Broken, error) {
+	choice, broken, err := c.find(name, version, func(entry Entry) (*Program, error) { return nil, c.Changed(entry) })
+	return choice.Entry, broken, err
 }
 
 // Replaced returns an error if another file lies at the program's path by now, or if the file was written to since it was

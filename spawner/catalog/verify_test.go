@@ -4,6 +4,7 @@ package catalog_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,25 @@ func TestChooseComparesTheChecksum(t *testing.T) {
 	entry, _, err := installed.Find(cpu, "")
 	require.NoError(t, err)
 	require.Equal(t, "2.0.0", entry.Version, "a look-up computes none")
+
+	// What is known is told, with what to do.
+	fresh := catalog.Open(dir)
+	require.NoError(t, fresh.Changed(entry), "it is not known")
+	require.Eventually(t, func() bool { // what was written a moment ago is not remembered
+		_, _, err := fresh.Choose(t.Context(), cpu, "2.0.0")
+		return err != nil && fresh.Changed(entry) != nil
+	}, time.Minute, 10*time.Millisecond)
+	err = fresh.Changed(entry)
+	require.ErrorAs(t, err, &mismatch)
+	rm, add := fmt.Sprintf("`rbee-hive catalog rm %s 2.0.0 --catalog-dir %s`", cpu, dir), fmt.Sprintf("`rbee-hive catalog add FILE --name %s --version 2.0.0 --catalog-dir %s`", cpu, dir)
+	require.ErrorContains(t, err, "it was changed since it was installed; remove the version with "+rm+", then install it again with "+add)
+	expected, _, err := fresh.Expect(cpu, "")
+	require.NoError(t, err)
+	require.Equal(t, "1.0.0", expected.Version)
+
+	require.NoError(t, fresh.Pin(cpu, "2.0.0"))
+	require.ErrorContains(t, fresh.Changed(entry), "`rbee-hive catalog rm "+cpu+" 2.0.0 --force --catalog-dir "+dir+"`")
+	require.ErrorContains(t, fresh.Changed(entry), "and pin it with `rbee-hive catalog pin "+cpu+" 2.0.0 --catalog-dir "+dir+"`")
 }
 
 // What was verified is held open: whatever lies at its path by now, the program is the file that was verified.
