@@ -34,7 +34,7 @@ With -o json each part is one line, as it came over the wire; its "next" is what
   rbee workers logs worker-abc123 --hive gpu-1 --from 0 | less`,
 		Args: cobra.ExactArgs(1),
 	}
-	cli.Section(cmd, "Log", func(fs *pflag.FlagSet) {
+	cli.Section(cmd, "Lines", func(fs *pflag.FlagSet) {
 		fs.IntVarP(&f.lines, "lines", "n", messages.DefaultTail, "`number` of the last lines to print")
 		fs.Int64Var(&f.from, "from", 0, "`place` in bytes to print from, instead of the last lines")
 		fs.BoolVarP(&f.follow, "follow", "f", false, "go on with what the worker writes")
