@@ -29,16 +29,21 @@ func (f *fleet) completeArgs(n int, ask asking) cobra.CompletionFunc {
 
 // consult connects without a word and asks.
 func (f *fleet) consult(ctx context.Context, ask asking, found *cli.Found) {
+	f.aside(ctx, natsconn.Options{Name: "rbee completion"}, func(client *queen.Client) { ask(ctx, client, found) })
+}
+
+// aside asks over a connection of its own, of whose failures the user is not told.
+func (f *fleet) aside(ctx context.Context, opts natsconn.Options, ask func(*queen.Client)) {
 	subjects, err := messages.NewSubjects(f.prefix)
 	if err != nil {
 		return
 	}
-	nc, err := natsconn.Connect(ctx, f.nats, natsconn.Options{Name: "rbee completion"})
+	nc, err := natsconn.Connect(ctx, f.nats, opts)
 	if err != nil {
 		return
 	}
 	defer nc.Close()
-	ask(ctx, queen.New(nc, queen.Config{Subjects: subjects}), found)
+	ask(queen.New(nc, queen.Config{Subjects: subjects}))
 }
 
 func findHives(ctx context.Context, client *queen.Client, found *cli.Found) {

@@ -41,12 +41,17 @@ func (f *spawnFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive stri
 	switch {
 	case known && !f.detach: // the same job: what becomes of it is the answer
 		tellDuplicate(cmd, duplicate)
+	case unsure(err):
+		return fmt.Errorf("%w; the same job again: `%s`", err, f.repeat(cmd, hive))
 	case err != nil:
 		return err
 	case f.detach:
-		return printReceipt(cmd, f.output, receipt)
-	case !f.quiet:
-		tellQueued(cmd, receipt)
+		return printReceipt(cmd, f.output, receipt, f.standing(cmd, receipt))
+	default:
+		if !f.quiet {
+			tellQueued(cmd, receipt)
+		}
+		f.standing(cmd, receipt)
 	}
 	ctx, cancel := bounded(cmd.Context(), f.wait)
 	defer cancel()
@@ -72,9 +77,12 @@ func (f *removeFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive str
 	case err != nil:
 		return err
 	case f.detach:
-		return printReceipt(cmd, f.output, receipt)
-	case !f.quiet:
-		tellQueued(cmd, receipt)
+		return printReceipt(cmd, f.output, receipt, f.standing(cmd, receipt))
+	default:
+		if !f.quiet {
+			tellQueued(cmd, receipt)
+		}
+		f.standing(cmd, receipt)
 	}
 	ctx, cancel := bounded(cmd.Context(), f.wait)
 	defer cancel()
@@ -85,6 +93,12 @@ func (f *removeFlags) enqueue(cmd *cobra.Command, client *queen.Client, hive str
 		return explainQueued(cmd, f.output, messages.Failure{JobID: receipt.JobID, HiveID: hive}, f.told, at, f.wait, err)
 	}
 	return f.print(cmd, deleted)
+}
+
+// unsure reports whether nobody knows if a job is in the queue.
+func unsure(err error) bool {
+	_, is := errors.AsType[*queen.UnsureError](err)
+	return is
 }
 
 // tellQueued says on stderr that a job is in the queue.

@@ -14,12 +14,12 @@ import (
 )
 
 // explain turns a failure into what the user reads and the exit code that a script reads.
-func (f *spawnFlags) explain(cmd *cobra.Command, result messages.Result, err error) error {
+func (f *spawnFlags) explain(cmd *cobra.Command, hive string, result messages.Result, err error) error {
 	if noHive, ok := errors.AsType[*queen.NoHiveError](err); ok {
 		return cli.Exit(cli.ExitNoHive, noHive)
 	}
 	if _, ok := errors.AsType[*queen.NoAnswerError](err); ok {
-		return f.explainSilence(cmd.Context(), err)
+		return f.explainSilence(cmd, hive, err)
 	}
 	failure, ok := errors.AsType[*messages.Error](err)
 	if !ok {
@@ -27,7 +27,7 @@ func (f *spawnFlags) explain(cmd *cobra.Command, result messages.Result, err err
 	}
 	again := ""
 	if failure.Retryable {
-		again = "  Ask again with --job-id " + f.job.JobID + ": that starts no second worker.\n"
+		again = "  Ask again, which starts no second worker: " + f.repeat(cmd, hive) + "\n"
 	}
 	answer := messages.Failure{JobID: result.JobID, HiveID: result.HiveID, Err: failure}
 	return tellFailure(cmd, f.output, answer, f.told, again)
@@ -58,10 +58,10 @@ func tellFailure(cmd *cobra.Command, output *cli.Output, answer messages.Failure
 }
 
 // explainSilence says why no answer came and how to ask again.
-func (f *spawnFlags) explainSilence(ctx context.Context, err error) error {
-	again := "its worker may run all the same: ask again with --job-id " + f.job.JobID + ", which starts no second one"
+func (f *spawnFlags) explainSilence(cmd *cobra.Command, hive string, err error) error {
+	again := "its worker may run all the same: ask again, which starts no second one: " + f.repeat(cmd, hive)
 	switch {
-	case ctx.Err() != nil:
+	case cmd.Context().Err() != nil:
 		return cli.Exit(cli.ExitInterrupted, fmt.Errorf("interrupted while the hive had the job; %s", again))
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no answer within %s (--timeout); %s", f.timeout, again)

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/internal/cli"
@@ -45,8 +46,33 @@ func TestHelpFitsAndLeads(t *testing.T) {
 		require.True(t, strings.HasPrefix(paragraphs[1], "Usage:\n  rbee"), "rbee %s --help:\n%s", name, page)
 		require.NotRegexp(t, `:$`, paragraphs[0], name)
 	}
+	require.Contains(t, pages["workers logs"], "-f, --follow")
 	require.Contains(t, pages["spawn"], "'rbee help connection'")
 	require.Contains(t, pages[""], "  connection")
+}
+
+// Nothing is left out of a page but what the page of the connection has.
+func TestHelpListsEveryFlag(t *testing.T) {
+	t.Parallel()
+	page := func(path ...string) string {
+		var out, errs bytes.Buffer
+		require.Equal(t, cli.ExitOK, run(t.Context(), append(path, "--help"), strings.NewReader(""), &out, &errs), errs.String())
+		return out.String()
+	}
+	shared := connectionTopic().Flags()
+	var visit func(*cobra.Command, []string)
+	visit = func(c *cobra.Command, path []string) {
+		text := page(path...)
+		c.LocalFlags().VisitAll(func(flag *pflag.Flag) {
+			if !flag.Hidden && shared.Lookup(flag.Name) == nil {
+				require.Contains(t, text, "--"+flag.Name+" ", "rbee %s", strings.Join(path, " "))
+			}
+		})
+		for _, child := range c.Commands() {
+			visit(child, append(path[:len(path):len(path)], child.Name()))
+		}
+	}
+	visit(rootCommand(newLastWords()), nil)
 }
 
 func TestHelpOfATopic(t *testing.T) {

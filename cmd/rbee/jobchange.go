@@ -64,19 +64,19 @@ dead, were cancelled, have expired or are gone, and that were queued by rbee.`,
 		if err != nil {
 			return explainJob(err)
 		}
-		return printReceipt(cmd, f.output, receipt)
+		return printReceipt(cmd, f.output, receipt, f.standing(cmd, receipt))
 	}
 	return cmd
 }
 
-// printReceipt says that a job is in the queue.
-func printReceipt(cmd *cobra.Command, output *cli.Output, r queen.Receipt) error {
+// printReceipt says that a job is in the queue, and how far from its turn.
+func printReceipt(cmd *cobra.Command, output *cli.Output, r queen.Receipt, standing string) error {
 	if output.JSON() {
 		return cli.WriteJSON(cmd.OutOrStdout(), r)
 	}
 	return cli.Table(cmd.OutOrStdout(),
 		[]string{"job", r.JobID},
 		[]string{"hive", r.HiveID},
-		[]string{"queued", fmt.Sprintf("at place %d", r.Sequence)},
+		[]string{"queued", standing},
 	)
 }

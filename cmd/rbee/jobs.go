@@ -99,7 +99,7 @@ fewer columns; -o json has everything. When a job was queued is shown of those i
 }
 
 // spareJobColumns are those that a table of jobs does without where it would be too wide, the first of them first.
-var spareJobColumns = []string{"ATTEMPTS", "WORKER", "OPERATION", "QUEUED", "HIVE", "MODEL"}
+var spareJobColumns = []string{"ATTEMPTS", "OPERATION", "WORKER", "QUEUED", "ENDED", "MODEL", "HIVE"}
 
 // jobTable returns the lines of a table of jobs, none wider than width unless that is 0.
 func jobTable(jobs []queen.QueuedJob, width int) []string {
@@ -114,6 +114,7 @@ func jobTable(jobs []queen.QueuedJob, width int) []string {
 		}
 		rows = append(rows, row)
 	}
+	shorten(rows, "WORKER")
 	return fitting(rows, spareJobColumns, width)
 }
 

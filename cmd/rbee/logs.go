@@ -27,14 +27,14 @@ func logsCommand() *cobra.Command {
 		Short: "Print a worker's log, and follow it",
 		Long: `logs prints the last lines of a worker's log, or all from a place on, also of a worker that has ended. With -f it goes on
 with what the worker writes, until that ends or it is interrupted. It never slows the worker down: what was rotated out before
-it could be read is missing, and how much that is is told on stderr.
+it could be read is missing, and how much that is is told on stderr. The beginning of the worker's id is enough, if no other's begins with it.
 
 With -o json each part is one line, as it came over the wire; its "next" is what --from takes to go on.`,
 		Example: `  rbee workers logs worker-abc123 -f
   rbee workers logs worker-abc123 --hive gpu-1 --from 0 | less`,
 		Args: cobra.ExactArgs(1),
 	}
-	cli.Section(cmd, "Log", func(fs *pflag.FlagSet) {
+	cli.Section(cmd, "Lines", func(fs *pflag.FlagSet) {
 		fs.IntVarP(&f.lines, "lines", "n", messages.DefaultTail, "`number` of the last lines to print")
 		fs.Int64Var(&f.from, "from", 0, "`place` in bytes to print from, instead of the last lines")
 		fs.BoolVarP(&f.follow, "follow", "f", false, "go on with what the worker writes")
@@ -67,12 +67,13 @@ func (f *logsFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-func (f *logsFlags) run(cmd *cobra.Command, worker string) error {
-	client, hive, done, err := f.connect(cmd, worker)
+func (f *logsFlags) run(cmd *cobra.Command, named string) error {
+	client, at, done, err := f.connect(cmd, named)
 	if err != nil {
 		return err
 	}
 	defer done()
+	hive, worker := at.hive, at.worker
 	next := f.from
 	if !cmd.Flags().Changed("from") {
 		if next, err = f.tail(cmd, client, hive, worker); err != nil {

@@ -81,7 +81,7 @@ func TestSpawnInterrupted(t *testing.T) {
 	spawn.Signal(os.Interrupt)
 	code, said := spawn.Exit()
 	require.Equal(t, 130, code, said)
-	require.Contains(t, said, "rbee: interrupted while the hive had the job; its worker may run all the same: ask again with --job-id job-slow")
+	require.Contains(t, said, "rbee: interrupted while the hive had the job; its worker may run all the same: ask again, which starts no second one: rbee spawn --hive ")
 
 	spawn = proctest.Start(t, env, "rbee", "spawn", "--model", "tiny", "--worker", "slow", "--wait", "--timeout", "2s")
 	code, said = spawn.Exit()

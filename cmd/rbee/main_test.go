@@ -112,11 +112,14 @@ func runFleet(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("CATALOG", devstack.CatalogDir(dir))
 }
 
-// runBroker starts a NATS server without any hive: broker [DIRECTORY]. With a directory it has JetStream.
+// runBroker starts a NATS server without any hive: broker [DIRECTORY [CONFIG]]. With a directory it has JetStream; CONFIG is a nats-server.conf.
 func runBroker(ts *testscript.TestScript, _ bool, args []string) {
 	var cfg natsd.Config
 	if len(args) > 0 {
 		cfg.StoreDir = ts.MkAbs(args[0])
+	}
+	if len(args) > 1 {
+		cfg.ConfigFile = ts.MkAbs(args[1])
 	}
 	server, err := natsd.Start(cfg)
 	ts.Check(err)

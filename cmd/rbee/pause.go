@@ -84,8 +84,7 @@ func (f *pauseFlags) run(cmd *cobra.Command, hive string, pause bool) error {
 	if pause {
 		_, unknown := errors.AsType[*queen.NoQueueError](queueError(cmd.Context(), client, hive))
 		if until, err = client.Pause(cmd.Context(), hive, f.span); err == nil && unknown {
-			fmt.Fprintln(cmd.ErrOrStderr(), cli.NewPaint(cmd.ErrOrStderr()).Yellow(
-				"hive "+hive+" has never taken jobs from the queue: check that this is its id, for it may be none's"))
+			fmt.Fprintln(cmd.ErrOrStderr(), cli.NewPaint(cmd.ErrOrStderr()).Yellow(neverTook(hive)))
 		}
 	} else {
 		err = client.Resume(cmd.Context(), hive)

@@ -43,6 +43,8 @@ func removeCommand() *cobra.Command {
 on stderr what the hive tells meanwhile, and prints the result on stdout once nothing of the worker runs. If nothing of it ran
 before, the exit code is 3.
 
+An id that its hive made may be shortened, as tables show it, if no other worker's begins so; one that somebody chose may not.
+
 It waits as long as the hive says that the worker has, and 30s more. Who does not want to wait any longer sends it once more from
 elsewhere with --now or a shorter --grace: that hurries what is under way.
 
@@ -85,11 +87,13 @@ func (f *removeFlags) run(cmd *cobra.Command, worker string) error {
 	if err != nil {
 		return err
 	}
-	client, hive, done, err := f.connect(cmd, worker)
+	f.madeOnly = true
+	client, at, done, err := f.connect(cmd, worker)
 	if err != nil {
 		return err
 	}
 	defer done()
+	job.WorkerID = at.worker
 	var narrate func(messages.Event)
 	if !f.quiet {
 		out := newNarrator(cmd.ErrOrStderr(), &lead{hive: f.hive == "", about: true})
@@ -99,9 +103,9 @@ func (f *removeFlags) run(cmd *cobra.Command, worker string) error {
 		}
 	}
 	if f.queue {
-		return f.enqueue(cmd, client, hive, job, narrate)
+		return f.enqueue(cmd, client, at.hive, job, narrate)
 	}
-	return f.ask(cmd, client, hive, job, narrate)
+	return f.ask(cmd, client, at.hive, job, narrate)
 }
 
 // ask sends the job and waits for its answer: as long as was said, or else as long as the hive says that the worker has.

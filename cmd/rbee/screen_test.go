@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/internal/cli"
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/queen"
 )
 
 func TestScreenDrawsWhatChanged(t *testing.T) {
@@ -56,9 +58,50 @@ func TestNarrowWorkerTableDoesWithoutColumns(t *testing.T) {
 		Runs: &messages.Worker{WorkerID: id, Model: "meta-llama/Llama-3-8b", Device: "cpu", Port: 9001, PID: 12345},
 	}}
 	heads := func(width int) []string { return strings.Fields(workerTable(workers, cli.Paint{}, width)[0]) }
-	require.Equal(t, []string{"WORKER", "STATE", "SEEN", "PORT"}, heads(80))
-	require.Equal(t, []string{"WORKER", "STATE", "SEEN", "MODEL", "HIVE", "PORT"}, heads(100))
+	require.Equal(t, []string{"WORKER", "STATE", "SEEN", "MODEL", "DEVICE", "HIVE", "PORT"}, heads(80))
+	require.Equal(t, []string{"WORKER", "STATE", "SEEN", "MODEL", "HIVE"}, heads(63))
+	require.Equal(t, []string{"WORKER", "STATE", "SEEN", "HIVE"}, heads(50))
+	require.Equal(t, []string{"WORKER", "STATE", "SEEN", "MODEL", "DEVICE", "HIVE", "PORT", "PID", "HEARD"}, heads(95))
 	require.Len(t, heads(0), 11)
+}
+
+func TestTablesShortenIDsThatHivesMade(t *testing.T) {
+	t.Parallel()
+	shown := func(ids ...string) (got []string) {
+		rows := [][]string{{"WORKER"}}
+		for _, id := range ids {
+			rows = append(rows, []string{id})
+		}
+		shorten(rows, "WORKER")
+		for _, row := range rows[1:] {
+			got = append(got, row[0])
+		}
+		return got
+	}
+	const made, alike = "worker-dc8db36c-7292-57d8-b9c1-4d47b0d61798", "worker-dc8db36c-0000-57d8-b9c1-4d47b0d61798"
+	const timed = "worker-01a21441-e1dd-7a2c-b1a7-92a214171acc" // its beginning says when it was made, and is that of others
+	require.Equal(t, []string{"worker-dc8db36c", "worker-dc8db36c", "chat", timed}, shown(made, made, "chat", timed))
+	require.Equal(t, []string{made, alike}, shown(made, alike), "they would look the same")
+}
+
+func TestLongModelsAreCutBeforeTheyGo(t *testing.T) {
+	t.Parallel()
+	workers := []seenWorker{{
+		ID: "w1", Hive: "local", State: "ready", Seen: seenBoth,
+		Runs: &messages.Worker{WorkerID: "w1", Model: "/srv/models/" + strings.Repeat("a", 80) + "/Llama-3-8b.gguf", Port: 9001},
+	}}
+	lines := workerTable(workers, cli.Paint{}, 80)
+	require.Regexp(t, `^w1 +ready +runs, heard +…a+/Llama-3-8b.gguf +local$`, lines[1])
+}
+
+func TestNarrowJobTableKeepsHiveAndModel(t *testing.T) {
+	t.Parallel()
+	jobs := []queen.QueuedJob{{
+		JobID: "job-01a21441-e1dd-7a2c-b1a7-92a214171acc", HiveID: "gpu-1", State: queen.JobCancelled, Operation: messages.WorkerSpawn,
+		Model: "meta-llama/Llama-3-8b", WorkerID: "worker-dc8db36c-7292-57d8-b9c1-4d47b0d61798", EndedAt: time.Now(),
+	}}
+	require.Regexp(t, `^job-01a21441-e1dd-7a2c-b1a7-92a214171acc +cancelled +gpu-1 +…\S+/Llama-3-8b$`, jobTable(jobs, 80)[1])
+	require.Contains(t, jobTable(jobs, 0)[1], " worker-dc8db36c ")
 }
 
 func TestSize(t *testing.T) {

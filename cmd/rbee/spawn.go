@@ -126,7 +126,7 @@ func (f *spawnFlags) run(cmd *cobra.Command) error {
 	defer cancel()
 	result, err := client.Spawn(ctx, hive, f.job, narrate)
 	if err != nil {
-		return f.explain(cmd, result, err)
+		return f.explain(cmd, hive, result, err)
 	}
 	return f.deliver(cmd, result)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // spareColumns are those that a table of workers does without where it would be too wide, the first of them first.
-var spareColumns = []string{"HEARD", "MEMORY", "UP", "PID", "DEVICE", "HIVE", "MODEL"}
+var spareColumns = []string{"UP", "MEMORY", "HEARD", "PID", "DEVICE", "PORT", "MODEL", "HIVE"}
 
 // workerTable returns the lines of a table of workers, the head first; none is wider than width, unless that is 0. A worker
 // that only one of the truths knows stands out.
@@ -28,6 +28,7 @@ func workerTable(workers []seenWorker, paint cli.Paint, width int) []string {
 		}
 		rows = append(rows, row)
 	}
+	shorten(rows, "WORKER")
 	lines := fitting(rows, spareColumns, width)
 	for i, line := range lines {
 		if i > 0 {
@@ -45,11 +46,18 @@ func workerTable(workers []seenWorker, paint cli.Paint, width int) []string {
 func fitting(rows [][]string, spare []string, width int) []string {
 	lines := inLine(rows)
 	for _, column := range spare {
-		if width <= 0 || utf8.RuneCountInString(lines[0]) <= width {
+		tooMany := utf8.RuneCountInString(lines[0]) - width
+		if width <= 0 || tooMany <= 0 {
 			break
 		}
-		rows = without(rows, column)
-		lines = inLine(rows)
+		narrower, ok := rows, false
+		if column == "MODEL" {
+			narrower, ok = squeezed(rows, column, tooMany)
+		}
+		if !ok {
+			narrower = without(rows, column)
+		}
+		rows, lines = narrower, inLine(narrower)
 	}
 	for i, line := range lines {
 		lines[i] = strings.TrimRight(cut(line, width), " ")
@@ -70,6 +78,53 @@ func inLine(rows [][]string) []string {
 		lines[i] = line + strings.Repeat(" ", width-utf8.RuneCountInString(line))
 	}
 	return lines
+}
+
+// leastColumn is how narrow a column gets before the table does without it.
+const leastColumn = 12
+
+// squeezed returns the rows of a table with one column narrower by some letters; false if that would leave too little of it. Of a text that
+// is too long its end stays, which is what tells models apart.
+func squeezed(rows [][]string, column string, by int) ([][]string, bool) {
+	at, widest := slices.Index(rows[0], column), 0
+	for _, row := range rows {
+		widest = max(widest, utf8.RuneCountInString(row[at]))
+	}
+	if widest-by < leastColumn {
+		return nil, false
+	}
+	narrower := make([][]string, len(rows))
+	for i, row := range rows {
+		narrower[i] = slices.Clone(row)
+		if text := []rune(row[at]); len(text) > widest-by {
+			narrower[i][at] = "…" + string(text[len(text)-(widest-by)+1:])
+		}
+	}
+	return narrower, true
+}
+
+// shorten shortens the ids that hives made in one column of a table, unless two of them would look the same.
+func shorten(rows [][]string, column string) {
+	at := slices.Index(rows[0], column)
+	whole := map[string]string{}
+	for _, row := range rows[1:] {
+		short := shortWorker(row[at])
+		if id, there := whole[short]; there && id != row[at] {
+			return
+		}
+		whole[short] = row[at]
+	}
+	for _, row := range rows[1:] {
+		row[at] = shortWorker(row[at])
+	}
+}
+
+// shortWorker returns the id of a worker in a form that `rbee workers get` takes, too.
+func shortWorker(id string) string {
+	if short := shortID(id); strings.HasPrefix(id, short) {
+		return short
+	}
+	return id
 }
 
 // without returns the rows of a table without one column.

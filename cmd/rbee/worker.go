@@ -21,8 +21,9 @@ import (
 type oneWorker struct {
 	fleet
 	registry
-	hive   string
-	output *cli.Output
+	hive     string
+	output   *cli.Output
+	madeOnly bool // only an id that a hive made may be shortened: what is done to a worker cannot be undone
 }
 
 func (f *oneWorker) addFlags(cmd *cobra.Command) {
@@ -34,33 +35,51 @@ func (f *oneWorker) addFlags(cmd *cobra.Command) {
 	f.fleet.addFlags(cmd)
 }
 
-// connect finds the worker's hive and connects to its fleet.
-func (f *oneWorker) connect(cmd *cobra.Command, worker string) (client *queen.Client, hive string, done func(), err error) {
+// connect finds the worker, whose id may be shortened, and its hive, and connects to its fleet.
+func (f *oneWorker) connect(cmd *cobra.Command, worker string) (client *queen.Client, at place, done func(), err error) {
 	if err := messages.CheckID(worker); err != nil {
-		return nil, "", nil, cli.Usagef("worker id: %w", err)
+		return nil, at, nil, cli.Usagef("worker id: %w", err)
 	}
 	if f.hive != "" && messages.CheckID(f.hive) != nil {
-		return nil, "", nil, cli.Usagef("--hive: %w", messages.CheckID(f.hive))
+		return nil, at, nil, cli.Usagef("--hive: %w", messages.CheckID(f.hive))
 	}
-	hive, unheard := f.hive, error(nil)
-	if hive == "" {
+	at, unheard := place{f.hive, worker}, error(nil)
+	if f.hive == "" {
 		if err := f.registry.check(); err != nil {
-			return nil, "", nil, err
+			return nil, at, nil, err
 		}
-		hive, unheard = f.hear(cmd.Context(), worker)
+		at.hive, unheard = f.hear(cmd.Context(), worker)
 	}
 	client, _, done, err = f.client(cmd)
+	if err != nil {
+		return nil, at, nil, cmp.Or(unheard, err)
+	}
+	if at, err = f.locate(cmd, client, at, unheard); err != nil {
+		done()
+		return nil, at, nil, err
+	}
+	return client, at, done, nil
+}
+
+// locate returns where the worker is: there if it was named or the queen knew it, where a hive says so, or where the only one is whose id
+// begins with the one that was given.
+func (f *oneWorker) locate(cmd *cobra.Command, client *queen.Client, at place, unheard error) (place, error) {
+	switch {
+	case unheard == nil && (f.hive == "" || !shortened.MatchString(at.worker)):
+		return at, nil
+	case unheard != nil:
+		if at.hive = search(cmd.Context(), client, at.worker); at.hive != "" {
+			return at, nil
+		}
+	}
+	whole, err := f.expand(cmd, client, at.worker)
 	switch {
 	case err != nil:
-		return nil, "", nil, cmp.Or(unheard, err)
-	case unheard == nil:
-		return client, hive, done, nil
+		return at, err
+	case whole.worker != "" && messages.CheckID(whole.hive) == nil:
+		return whole, nil
 	}
-	if hive = search(cmd.Context(), client, worker); hive == "" {
-		done()
-		return nil, "", nil, unheard
-	}
-	return client, hive, done, nil
+	return at, unheard
 }
 
 // search returns the hive that knows the worker, since not every worker reports to the queen; "" if none that answers does.
@@ -119,27 +138,30 @@ func getCommand() *cobra.Command {
 		Use:   "get WORKER",
 		Short: "Tell all that a hive knows of one worker",
 		Long: `get asks the worker's hive what is true of it at this moment; also of one that has ended, as long as that is remembered. If
-there is none, the exit code is 3.`,
+there is none, the exit code is 3.
+
+The beginning of its id is enough, as tables show it, if no other worker's begins with it.`,
 		Example: `  rbee workers get worker-abc123
+  rbee workers get worker-77ac93c4
   rbee workers get worker-abc123 --hive gpu-1 -o json | jq .worker.state`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
 	cmd.ValidArgsFunction = f.completeArgs(1, findWorkers(&f.hive, true))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		client, hive, done, err := f.connect(cmd, args[0])
+		client, at, done, err := f.connect(cmd, args[0])
 		if err != nil {
 			return err
 		}
 		defer done()
-		worker, err := client.Worker(cmd.Context(), hive, args[0])
+		worker, err := client.Worker(cmd.Context(), at.hive, at.worker)
 		if err != nil {
-			return f.explain(cmd, hive, err)
+			return f.explain(cmd, at.hive, err)
 		}
 		if f.output.JSON() {
-			return cli.WriteJSON(cmd.OutOrStdout(), messages.WorkerAnswer{HiveID: hive, Worker: worker})
+			return cli.WriteJSON(cmd.OutOrStdout(), messages.WorkerAnswer{HiveID: at.hive, Worker: worker})
 		}
-		return printWorker(cmd.OutOrStdout(), hive, worker)
+		return printWorker(cmd.OutOrStdout(), at.hive, worker)
 	}
 	return cmd
 }

@@ -55,7 +55,7 @@ The column SEEN says where the two differ:
   ended                it does not run, and nothing is heard of it any more
 
 Without --hive every hive is asked that answers. If the queen or a hive cannot be asked, the rest is listed. A narrow terminal gets
-fewer columns; -o json has everything.`,
+fewer columns. An id that a hive made is shortened, and get, rm and logs take it so. -o json has everything.`,
 		Example: `  rbee workers
   rbee workers --hive gpu-1 --watch
   rbee workers -o json | jq '.workers[] | select(.seen != "both")'`,

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestRepeatIsTheWholeCommand(t *testing.T) {
+	t.Setenv("NATS_CREDS", "there.creds") // who asks again has it, too
+	given := []string{
+		"--model", "it's a model", "--device", "cuda:0", "--port", "9001", "--wait", "--quiet=false", "--timeout", "1m30s", "--queue", "--deadline", "1h",
+		"--context", "far away", "--creds", "there.creds", "--token", "secret", "--server", "nats://user:secret@localhost",
+	}
+	cmd := spawnCommand()
+	require.NoError(t, cmd.ParseFlags(given))
+	f := &spawnFlags{}
+	f.job.JobID = "job-1"
+	require.Equal(t, `spawn --hive gpu-1 --model 'it'\''s a model' --device cuda:0 --port 9001 --wait --timeout 1m30s --quiet=false --queue --deadline 1h0m0s `+
+		`--context 'far away' --job-id job-1`, f.repeat(cmd, "gpu-1"))
+}
+
+func TestQuoteIsReadBackByAShell(t *testing.T) {
+	t.Parallel()
+	for _, word := range []string{"", "plain", "two words", "it's", `$HOME "x" \ ; #`, "*", "~", "line\nbreak"} {
+		said, err := exec.CommandContext(t.Context(), "sh", "-c", "printf %s "+quote(word)).Output()
+		require.NoError(t, err)
+		require.Equal(t, word, string(said))
+	}
+}
