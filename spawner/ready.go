@@ -2,11 +2,13 @@ package spawner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/spawner/health"
+	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 // How often a worker that loads is asked whether it is ready.
@@ -32,21 +34,21 @@ func (s *Spawner) awaitReady(ctx context.Context, job messages.Job, rec record, 
 	said, asked := s.progress(rec), time.Now()
 	var state error
 	for delay := firstHealth; alive(); delay = min(2*delay, lastHealth) {
-		err := healthOf(ctx, rec)
-		if ctx.Err() == nil || state == nil { // that time is up says nothing about the worker
-			state = err
+		err := s.healthOf(ctx, rec)
+		foreign := errors.Is(err, errForeign)
+		if (err == nil || foreign) && !rec.Process.Alive() {
+			continue // it ended between the two; alive says so in a moment
 		}
-		if err == nil {
-			serves := s.serves(rec)
-			if !rec.Process.Alive() {
-				continue // it ended between the two; alive says so in a moment
-			}
-			if !serves {
-				e := s.portInUse(rec.Result.Port, rec.Result.WorkerID)
-				return s.unready(e, rec)
-			}
+		switch {
+		case err == nil:
 			tell.ready(rec.Result, time.Since(rec.Result.StartedAt))
 			return nil
+		case foreign && s.isTaken(rec):
+			e := s.portInUse(rec.Result.Port, rec.Result.WorkerID)
+			return s.unready(e, rec)
+		}
+		if ctx.Err() == nil || state == nil { // that time is up says nothing about the worker
+			state = err
 		}
 		if time.Since(asked) > s.cfg.SayLoading {
 			if now := s.progress(rec); now != said {
@@ -84,9 +86,31 @@ func (s *Spawner) unready(e *messages.Error, rec record) error {
 	return e
 }
 
-// healthOf returns nil if whoever listens on the worker's port says that it serves, and what it says instead otherwise.
-func healthOf(ctx context.Context, rec record) error {
+// errForeign is that an answer is not proven to be the worker's. Whose it is may have gone since.
+var errForeign = errors.New("who answers on its port is not proven to be the worker")
+
+// healthOf returns nil if the worker says that it serves, and what it says instead otherwise, or [errForeign]. What proves who answers are
+// the sockets that listened before the question was put, and those that do behind the answer.
+func (s *Spawner) healthOf(ctx context.Context, rec record) error {
 	ctx, cancel := context.WithTimeout(ctx, answerLimit)
 	defer cancel()
-	return health.Ask(rec.question()).Answers(ctx)[0]
+	m := s.knowing(process.ReadListening(&s.found))
+	defer s.seen(m)
+	if err := health.Ask(rec.question()).Answers(ctx)[0]; err != nil {
+		return err
+	}
+	s.took(m.table.TakeFor(rec.Process.Identity))
+	k := s.facts(m, rec)
+	if !k.serves(m) || !s.serves(rec) {
+		return errForeign
+	}
+	return nil
+}
+
+// isTaken reports whether the worker's port is somebody else's now.
+func (s *Spawner) isTaken(rec record) bool {
+	m := s.lookAt(rec)
+	defer s.seen(m)
+	k := s.facts(m, rec)
+	return m.listening.Reached(rec.Result.Port) && !k.serves(m)
 }

@@ -64,6 +64,8 @@ func play(model, port string) int {
 	case "server": // knows nothing of the contract: its health is elsewhere, and another signal ends it
 		fmt.Println(strings.Join(append(os.Args, os.Environ()...), "\n"))
 		return server(port)
+	case "loads":
+		return loads(port, arg)
 	case "burn":
 		for {
 			burned++

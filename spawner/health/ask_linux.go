@@ -38,6 +38,7 @@ type call struct {
 	unsent   []byte // of the request
 	watched  uint32 // what the poller waits for; 0 before it does
 	came     []byte // of the answer, unless it was complete at once
+	head     head   // of the answer, as far as it came
 }
 
 // Ask puts the questions, as many at once as may be, and waits for nobody. The caller collects with Answers, or calls Drop.
@@ -56,7 +57,7 @@ func (a *Asked) Put() int { return a.put }
 func (a *Asked) Answers(ctx context.Context) []error {
 	defer a.Drop()
 	for slot := range a.calls { // most have answered by now
-		a.proceed(slot)
+		a.proceed(ctx, slot)
 	}
 	a.begin(nil)
 	if a.open == 0 {
@@ -116,7 +117,7 @@ func (a *Asked) call(slot int) bool {
 		}
 	}
 	c := &a.calls[slot]
-	c.question, c.unsent, c.watched, c.came = a.put, request, 0, nil
+	c.question, c.unsent, c.watched, c.came, c.head = a.put, request, 0, nil, head{}
 	a.put++
 	if err != nil {
 		c.fd = -1
@@ -157,10 +158,10 @@ func dialFailed(port int, err error) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port}, Err: os.NewSyscallError("connect", err)}
 }
 
-// proceed does for the call in the slot what can be done without waiting.
-func (a *Asked) proceed(slot int) {
+// proceed does for the call in the slot what can be done without waiting and before ctx ends: some servers say more than can be read.
+func (a *Asked) proceed(ctx context.Context, slot int) {
 	c := &a.calls[slot]
-	if c.fd < 0 {
+	if c.fd < 0 || ctx.Err() != nil {
 		return
 	}
 	if a.buf == nil {
@@ -173,7 +174,7 @@ func (a *Asked) proceed(slot int) {
 		}
 		return
 	}
-	for {
+	for ctx.Err() == nil {
 		n, err := unix.Read(c.fd, a.buf)
 		switch {
 		case errors.Is(err, unix.EINTR):
@@ -189,7 +190,7 @@ func (a *Asked) proceed(slot int) {
 			c.came = append(c.came, came...)
 			came = c.came
 		}
-		status, text, more, err := readHead(came, n == 0)
+		status, text, more, err := c.head.read(came, n == 0)
 		switch {
 		case err != nil:
 			a.answer(slot, q.failed(err))

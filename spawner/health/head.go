@@ -14,54 +14,69 @@ const mostHead = 64 << 10
 // errLongHead is what a server is told that sends more.
 var errLongHead = fmt.Errorf("the head of the answer is longer than %d bytes", mostHead)
 
-// readHead reads the head of an answer out of what came of it so far. more says that the rest is to come; ended, that nothing
-// follows. Interim answers (RFC 9110, section 15.2) are passed over. What cannot become an answer any more is an error at its
-// first line, whether or not the rest comes.
-func readHead(came []byte, ended bool) (status int, text string, more bool, err error) {
-	for head := came; ; {
-		size := headSize(head)
-		if size < 0 {
-			return 0, "", true, cutHead(head, len(came), ended)
+// head is how far the head of one answer was read. However small the pieces are in which that comes, no byte is looked at again and
+// again. The zero head is that of an answer of which nothing has come.
+type head struct {
+	start int  // where it begins, behind those of the interim answers
+	line  int  // where its last line begins of which anything may have come
+	seen  int  // up to where that line does not end
+	valid bool // its first line is one
+}
+
+// read reads the head out of what came of the answer so far, which is what it was given before and more. more says that the rest is to
+// come; ended, that nothing follows. Interim answers (RFC 9110, section 15.2) are passed over. What cannot become an answer any more is
+// an error at its first line, whether or not the rest comes.
+func (h *head) read(came []byte, ended bool) (status int, text string, more bool, err error) {
+	for {
+		end := h.end(came)
+		if end < 0 {
+			return 0, "", true, h.cut(came, ended)
 		}
-		status, text, err = parseHead(head[:size])
+		status, text, err = parseHead(came[h.start:end])
 		if err != nil || status >= http.StatusOK || status == http.StatusSwitchingProtocols {
 			return status, text, false, err
 		}
-		head = head[size:]
+		*h = head{start: end, line: end, seen: end}
 	}
 }
 
-// headSize returns the length of the head with the empty line behind it; -1 if that has not come yet.
-func headSize(came []byte) int {
-	for at := 0; ; {
-		line := bytes.IndexByte(came[at:], '\n')
-		if line < 0 {
+// end returns where the head ends, with the empty line behind it; -1 if that has not come yet.
+func (h *head) end(came []byte) int {
+	for {
+		if h.line > h.start {
+			switch rest := came[h.line:]; {
+			case bytes.HasPrefix(rest, []byte("\n")):
+				return h.line + 1
+			case bytes.HasPrefix(rest, []byte("\r\n")):
+				return h.line + 2
+			}
+		}
+		length := bytes.IndexByte(came[h.seen:], '\n')
+		if length < 0 {
+			h.seen = len(came)
 			return -1
 		}
-		at += line + 1
-		switch rest := came[at:]; {
-		case bytes.HasPrefix(rest, []byte("\n")):
-			return at + 1
-		case bytes.HasPrefix(rest, []byte("\r\n")):
-			return at + 2
-		}
+		h.line = h.seen + length + 1
+		h.seen = h.line
 	}
 }
 
-// cutHead returns an error if no more can be made of a head whose end has not come.
-func cutHead(head []byte, all int, ended bool) error {
-	switch first := bytes.IndexByte(head, '\n'); {
-	case all == 0 && ended:
+// cut returns an error if no more can be made of a head whose end has not come.
+func (h *head) cut(came []byte, ended bool) error {
+	switch {
+	case len(came) == 0 && ended:
 		return io.EOF
-	case first >= 0:
-		if _, _, err := parseHead(append(head[:first+1:first+1], '\n')); err != nil {
+	case h.line > h.start && !h.valid:
+		first := came[h.start : h.start+bytes.IndexByte(came[h.start:], '\n')+1]
+		if _, _, err := parseHead(append(first[:len(first):len(first)], '\n')); err != nil {
 			return err
 		}
+		h.valid = true
 	}
 	switch {
 	case ended:
 		return io.ErrUnexpectedEOF
-	case all >= mostHead:
+	case len(came) >= mostHead:
 		return errLongHead
 	}
 	return nil

@@ -22,14 +22,16 @@ func FuzzReadHead(f *testing.F) {
 			return
 		}
 		want, wantErr := wholeHead(all)
-		status, _, more, err := readHead(all, true)
+		status, _, more, err := new(head).read(all, true)
 		require.False(t, more && err == nil, "nothing follows")
 		require.Equal(t, wantErr == nil, err == nil, "%v, %v", wantErr, err)
 		if err == nil {
 			require.Equal(t, want, status)
 		}
+		var pieces head
+		over := false
 		for cut := range all {
-			early, _, more, earlyErr := readHead(all[:cut], false)
+			early, _, more, earlyErr := new(head).read(all[:cut], false)
 			switch {
 			case earlyErr != nil:
 				require.Error(t, err, "at %d", cut)
@@ -37,8 +39,42 @@ func FuzzReadHead(f *testing.F) {
 				require.NoError(t, err, "at %d", cut)
 				require.Equal(t, status, early, "at %d", cut)
 			}
+			if over { // nobody reads on
+				continue
+			}
+			got, _, gotMore, gotErr := pieces.read(all[:cut], false)
+			require.Equal(t, []any{early, more, earlyErr}, []any{got, gotMore, gotErr}, "at %d", cut)
+			over = !more || earlyErr != nil
+		}
+		if !over {
+			got, _, _, gotErr := pieces.read(all, true)
+			require.Equal(t, []any{status, err}, []any{got, gotErr})
 		}
 	})
+}
+
+// Of an answer that comes byte by byte, what was read is not read again.
+func TestHeadInSmallPieces(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ begins, goesOn string }{
+		{"", "HTTP/1.1 100 C\n\n"},
+		{"HTTP/1.1 102 C\r\n\r\nHTTP/1.1 200 OK\r\n", "a:b\n"},
+		{"HTTP/1.1 200 OK\r\n", "a"},
+	} {
+		all := []byte(tc.begins)
+		for len(all) < mostHead {
+			all = append(all, tc.goesOn...)
+		}
+		var h head
+		var err error
+		for cut := 1; err == nil && cut <= len(all); cut++ {
+			_, _, _, err = h.read(all[:cut], false)
+			if h.seen != cut || tc.begins == "" && cut-h.start >= len(tc.goesOn) {
+				require.FailNow(t, "it reads again what it read", "%q: %+v of %d", tc.goesOn, h, cut)
+			}
+		}
+		require.ErrorIs(t, err, errLongHead)
+	}
 }
 
 // wholeHead reads as the client of package net/http does.

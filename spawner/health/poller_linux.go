@@ -52,8 +52,11 @@ func (a *Asked) await(ctx context.Context) error {
 			return err
 		}
 		for _, e := range p.events[:p.ready] {
-			a.proceed(int(e.Fd))
+			a.proceed(ctx, int(e.Fd))
 			a.watch(p, int(e.Fd))
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		a.begin(p)
 	}

@@ -21,25 +21,41 @@ type place struct{ pid, fd int }
 // mostFound bounds what is remembered.
 const mostFound = 4096
 
-// still reports whether one of the sockets is where it was found, and that is in one of the processes.
-func (f *Found) still(sockets map[string]bool, members []Identity) bool {
+// in reports whether each of the sockets is in one of the processes. It looks first where they were found before.
+func (f *Found) in(members []Identity, sockets map[string]bool) bool {
+	missing := make(map[string]bool)
+	for socket := range sockets {
+		if !f.still(socket, members) {
+			missing[socket] = true
+		}
+	}
+	for _, member := range members {
+		for len(missing) > 0 {
+			socket, fd, ok := findFile(member.PID, missing)
+			if !ok {
+				break
+			}
+			f.put(socket, place{member.PID, fd})
+			delete(missing, socket)
+		}
+	}
+	return len(missing) == 0
+}
+
+// still reports whether the socket is where it was found, and that is in one of the processes.
+func (f *Found) still(socket string, members []Identity) bool {
 	if f == nil {
 		return false
 	}
-	target := make([]byte, 64) // longer than the name of any socket
-	for socket := range sockets {
-		f.mu.Lock()
-		at, ok := f.at[socket]
-		f.mu.Unlock()
-		if !ok || !slices.ContainsFunc(members, func(id Identity) bool { return id.PID == at.pid }) {
-			continue
-		}
-		n, err := unix.Readlink(procPath(at.pid, "/fd/"+strconv.Itoa(at.fd)), target)
-		if err == nil && string(target[:n]) == socket {
-			return true
-		}
+	f.mu.Lock()
+	at, ok := f.at[socket]
+	f.mu.Unlock()
+	if !ok || !slices.ContainsFunc(members, func(id Identity) bool { return id.PID == at.pid }) {
+		return false
 	}
-	return false
+	target := make([]byte, 64) // longer than the name of any socket
+	n, err := unix.Readlink(procPath(at.pid, "/fd/"+strconv.Itoa(at.fd)), target)
+	return err == nil && string(target[:n]) == socket
 }
 
 func (f *Found) put(socket string, at place) {

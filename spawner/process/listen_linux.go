@@ -20,14 +20,16 @@ type Holder struct {
 // Listener returns the process that listens on the TCP port, if it can be known: the files of another user's process
 // cannot be seen. It looks through /proc and costs milliseconds.
 func Listener(port int) (Holder, bool) {
-	sockets := readListening(port).sockets[port]
-	if len(sockets) == 0 {
-		return Holder{}, false
-	}
-	for _, pid := range pids() {
-		if hasFile(pid, sockets) {
-			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-			return Holder{PID: pid, Name: strings.TrimSpace(string(name))}, true
+	l := readListening(port)
+	for _, sockets := range []map[string]bool{l.reached[port], l.beside[port]} {
+		if len(sockets) == 0 {
+			continue
+		}
+		for _, pid := range pids() {
+			if hasFile(pid, sockets) {
+				name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+				return Holder{PID: pid, Name: strings.TrimSpace(string(name))}, true
+			}
 		}
 	}
 	return Holder{}, false
@@ -36,7 +38,8 @@ func Listener(port int) (Holder, bool) {
 // Listening says on which TCP ports of this machine somebody listened at one moment. One look answers for any number of
 // workers.
 type Listening struct {
-	sockets map[int]map[string]bool // port: the sockets that listen on it, as /proc/PID/fd shows them
+	reached map[int]map[string]bool // port: the sockets that a connection to it on 127.0.0.1 can reach, as /proc/PID/fd shows them
+	beside  map[int]map[string]bool // port: those that listen on it at other addresses alone
 	first   bool                    // further sockets may listen on the port
 	found   *Found
 }
@@ -52,7 +55,7 @@ func ReadListening(found *Found) Listening {
 func ReadListeningOn(port int, found *Found) Listening {
 	l := Listening{first: true}
 	if inode, ok := askListener(port); ok {
-		l.sockets = map[int]map[string]bool{port: {socketName(inode): true}}
+		l.reached = map[int]map[string]bool{port: {socketName(inode): true}}
 	} else {
 		l = readListening(port)
 	}
@@ -61,39 +64,39 @@ func ReadListeningOn(port int, found *Found) Listening {
 }
 
 func readListening(on int) Listening {
-	l := Listening{sockets: make(map[int]map[string]bool)}
-	eachListener(on, func(port int, inode uint64) {
-		if l.sockets[port] == nil {
-			l.sockets[port] = make(map[string]bool, 1)
+	l := Listening{reached: make(map[int]map[string]bool), beside: make(map[int]map[string]bool)}
+	eachListener(on, func(port int, inode uint64, reached bool) {
+		sockets := l.beside
+		if reached {
+			sockets = l.reached
 		}
-		l.sockets[port][socketName(inode)] = true
+		if sockets[port] == nil {
+			sockets[port] = make(map[string]bool, 1)
+		}
+		sockets[port][socketName(inode)] = true
 	})
 	return l
 }
 
 func socketName(inode uint64) string { return "socket:[" + strconv.FormatUint(inode, 10) + "]" }
 
-// On reports whether anybody listens on the port.
-func (l Listening) On(port int) bool { return len(l.sockets[port]) > 0 }
+// On reports whether anybody listens on the port, at whatever address.
+func (l Listening) On(port int) bool { return len(l.reached[port]) > 0 || len(l.beside[port]) > 0 }
 
-// By reports whether one of the processes listens on the port. known is false where the system does not tell.
+// Reached reports whether anybody listens on the port at an address where a connection to 127.0.0.1 reaches them.
+func (l Listening) Reached(port int) bool { return len(l.reached[port]) > 0 }
+
+// By reports whether it is the processes whom a connection to the port on 127.0.0.1 reaches, and nobody else: several sockets may
+// share a port (SO_REUSEPORT), and a connection goes to any of them. known is false where the system does not tell.
 func (l Listening) By(port int, members []Identity) (by, known bool) {
-	if !l.On(port) {
+	if !l.Reached(port) || !l.found.in(members, l.reached[port]) {
 		return false, true
 	}
-	if l.found.still(l.sockets[port], members) {
+	if !l.first {
 		return true, true
 	}
-	for _, member := range members {
-		if socket, fd, ok := findFile(member.PID, l.sockets[port]); ok {
-			l.found.put(socket, place{member.PID, fd})
-			return true, true
-		}
-	}
-	if l.first {
-		return readListening(port).By(port, members)
-	}
-	return false, true
+	all := readListening(port)
+	return all.Reached(port) && l.found.in(members, all.reached[port]), true
 }
 
 func pids() []int {

@@ -28,5 +28,8 @@ func ReadListeningOn(int, *Found) Listening { return Listening{} }
 // On reports that somebody may listen on the port.
 func (l Listening) On(int) bool { return true }
 
+// Reached reports that somebody may listen there.
+func (l Listening) Reached(int) bool { return true }
+
 // By reports that it is not known.
 func (l Listening) By(int, []Identity) (by, known bool) { return false, false }

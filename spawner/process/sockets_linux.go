@@ -3,8 +3,10 @@ package process
 import (
 	"bufio"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -12,17 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listener is called with a TCP port and the inode of a socket that listens on it.
-type listener func(port int, inode uint64)
+// listener is called with a TCP port and the inode of a socket that listens on it, and whether a connection to 127.0.0.1 can reach that.
+type listener func(port int, inode uint64, reached bool)
 
 // eachListener calls with each TCP socket that listens in this process's network namespace, or with those on one port if it is not
 // 0. The kernel is asked for those alone (sock_diag(7)). The text of /proc/net/tcp has every connection in it and takes 1.5 ms on a
 // machine that has none, since the whole table of connections is looked through; it is for kernels that answer nothing else.
 func eachListener(on int, with listener) {
 	if askListeners(on, with) != nil {
-		readListeners(func(port int, inode uint64) {
+		readListeners(func(port int, inode uint64, reached bool) {
 			if on == 0 || on == port {
-				with(port, inode)
+				with(port, inode, reached)
 			}
 		})
 	}
@@ -52,7 +54,7 @@ func askListener(port int) (inode uint64, ok bool) {
 		return 0, false
 	}
 	defer closeFD(fd)
-	err = askDiag(fd, listenRequest(unix.AF_INET, port, 0), make([]byte, 512), func(on int, socket uint64) {
+	err = askDiag(fd, listenRequest(unix.AF_INET, port, 0), make([]byte, 512), func(on int, socket uint64, _ bool) {
 		if on == port {
 			inode, ok = socket, true
 		}
@@ -121,7 +123,7 @@ func listenRequest(family byte, port int, flags uint16) []byte {
 // parseListeners reads a piece of the answer, and reports whether another follows.
 func parseListeners(data []byte, with listener) (more bool, err error) {
 	// Where the fields of struct inet_diag_msg are.
-	const port, inode, size = 4, 68, 72
+	const port, address, inode, size = 4, 8, 68, 72
 	for len(data) >= unix.SizeofNlMsghdr {
 		length := int(binary.NativeEndian.Uint32(data))
 		if length < unix.SizeofNlMsghdr || length > len(data) {
@@ -138,7 +140,11 @@ func parseListeners(data []byte, with listener) (more bool, err error) {
 		case kind == unix.NLMSG_DONE:
 			return false, nil
 		case kind == unix.SOCK_DIAG_BY_FAMILY && len(body) >= size:
-			with(int(binary.BigEndian.Uint16(body[port:])), uint64(binary.NativeEndian.Uint32(body[inode:])))
+			at := body[address : address+net.IPv6len]
+			if body[0] == unix.AF_INET {
+				at = at[:net.IPv4len]
+			}
+			with(int(binary.BigEndian.Uint16(body[port:])), uint64(binary.NativeEndian.Uint32(body[inode:])), isReached(at) && !onlySix(body[size:]))
 			if !several {
 				return false, nil
 			}
@@ -151,7 +157,30 @@ func parseListeners(data []byte, with listener) (more bool, err error) {
 	return true, nil
 }
 
-// readListeners reads the sockets out of /proc/net (proc_pid_net(5)).
+// isReached reports whether a connection to 127.0.0.1 reaches a socket at the address, which one of IPv6 does if it is every address,
+// unless the socket takes IPv6 alone, or one of IPv4 written as one of IPv6.
+func isReached(address []byte) bool {
+	ip := net.IP(address)
+	return ip.IsUnspecified() || ip.Equal(net.IPv4(127, 0, 0, 1))
+}
+
+// onlySix looks through the attributes behind a struct inet_diag_msg, and reports whether the socket takes IPv6 alone (IPV6_V6ONLY).
+func onlySix(attributes []byte) bool {
+	const header, only = unix.SizeofNlAttr, 11 // INET_DIAG_SKV6ONLY
+	for len(attributes) >= header {
+		length := int(binary.NativeEndian.Uint16(attributes))
+		if length < header || length > len(attributes) {
+			return false
+		}
+		if binary.NativeEndian.Uint16(attributes[2:]) == only {
+			return length > header && attributes[header] != 0
+		}
+		attributes = attributes[min((length+unix.NLA_ALIGNTO-1)&^(unix.NLA_ALIGNTO-1), len(attributes)):]
+	}
+	return false
+}
+
+// readListeners reads the sockets out of /proc/net (proc_pid_net(5)), which does not tell who takes IPv6 alone.
 func readListeners(with listener) {
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
 		file, err := os.Open(table)
@@ -164,13 +193,25 @@ func readListeners(with listener) {
 			if len(fields) <= inode || fields[state] != listen {
 				continue
 			}
-			_, number, _ := strings.Cut(fields[local], ":")
+			address, number, _ := strings.Cut(fields[local], ":")
 			port, portErr := strconv.ParseUint(number, 16, 16)
 			socket, inodeErr := strconv.ParseUint(fields[inode], 10, 64)
 			if portErr == nil && inodeErr == nil {
-				with(int(port), socket)
+				with(int(port), socket, isReached(addressOf(address)))
 			}
 		}
 		_ = file.Close()
 	}
+}
+
+// addressOf reads an address as /proc/net has it: words of 32 bits in the machine's order of bytes, in hexadecimal.
+func addressOf(text string) []byte {
+	address, err := hex.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	for word := address; len(word) >= 4; word = word[4:] {
+		binary.NativeEndian.PutUint32(word, binary.BigEndian.Uint32(word))
+	}
+	return address
 }
