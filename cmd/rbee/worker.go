@@ -125,7 +125,7 @@ there is none, the exit code is 3.`,
 		Args: cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
-	cmd.ValidArgsFunction = f.completeArgs(1, findWorkers(&f.hive, true))
+	cmd.ValidArgsFunction = f.completeWorker(findWorkers(&f.hive, true))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		client, hive, done, err := f.connect(cmd, args[0])
 		if err != nil {
