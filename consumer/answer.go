@@ -53,23 +53,29 @@ func (h *hive) answerFailure(ctx context.Context, t *task, e *messages.Error) {
 // out before on the same connection, so a reader of both sees them first.
 func (h *hive) answer(ctx context.Context, t *task, header nats.Header, data []byte) {
 	t.ended = true
+	var offered jetstream.PubAckFuture
 	result := &nats.Msg{Subject: h.Subjects.Result(h.HiveID, t.job.JobID), Header: header, Data: data}
 	switch {
 	case t.queued != nil:
 		h.deliver(ctx, t, result)
 		return
 	case t.story == nil:
-	case t.began: // whatever the stream holds of the job is a refusal
-		h.publish(t, result)
 	case h.queue.results.Load(): // where the first outcome that is final stays
 		result.Header = maps.Clone(header)
 		result.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(t.before.expectAsked(), 10)}
-		h.publish(t, result)
+		if t.began {
+			offered = h.offer(t, result)
+		} else {
+			h.publish(t, result)
+		}
 	default:
 		h.publish(t, result)
 	}
 	if t.reply != "" {
 		h.publish(t, &nats.Msg{Subject: t.reply, Header: header, Data: data})
+	}
+	if offered != nil {
+		h.keep(ctx, t, result, offered)
 	}
 }
 

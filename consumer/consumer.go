@@ -151,9 +151,10 @@ func Run(ctx context.Context, nc *nats.Conn, spawner Spawner, cfg Config) error 
 		return err
 	}
 	h := newHive(nc, spawner, cfg)
-	if h.js, err = jetstream.New(nc); err != nil {
+	if h.js, err = jetstream.New(nc, jetstream.WithPublishAsyncTimeout(keepTimeout)); err != nil {
 		return err
 	}
+	defer h.js.CleanupPublisher()
 	status := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer nc.RemoveStatusListener(status)
 	if err := h.flush(ctx, status); err != nil {

@@ -164,7 +164,7 @@ func (h *hive) store(ctx context.Context, t *task, msg *nats.Msg) error {
 	}
 	limit := time.Now().Add(storeLimit)
 	for {
-		done, err := h.storeOnce(ctx, t, msg)
+		done, err := h.storeOnce(context.WithoutCancel(ctx), t, msg)
 		if done {
 			return nil
 		}
@@ -177,7 +177,7 @@ func (h *hive) store(ctx context.Context, t *task, msg *nats.Msg) error {
 
 // storeOnce offers the outcome once, and reports whether there is no need to offer it again.
 func (h *hive) storeOnce(ctx context.Context, t *task, msg *nats.Msg) (done bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	_, err = h.js.PublishMsg(ctx, msg, jetstream.WithExpectLastSequencePerSubject(t.before.expect()), jetstream.WithRetryAttempts(0))
 	if err == nil {
@@ -190,16 +190,25 @@ func (h *hive) storeOnce(ctx context.Context, t *task, msg *nats.Msg) (done bool
 	if !first(err) {
 		return false, err
 	}
-	before, lookErr := h.lookUp(ctx, t.job.JobID)
+	stays, lookErr := h.overtaken(ctx, t, msg)
 	if lookErr != nil {
 		return false, lookErr
 	}
-	t.before = before
-	if t.before.yields = before.yieldsTo(msg.Data); before.final() && !t.before.yields {
-		h.Logger.Info("job has a result already; the first one stays", "job", t.job.JobID, "worker", t.job.WorkerID)
-		return true, nil
+	return stays, err
+}
+
+// overtaken looks at what came into the stream before the outcome of t, and reports whether that stays.
+func (h *hive) overtaken(ctx context.Context, t *task, msg *nats.Msg) (stays bool, err error) {
+	before, err := h.lookUp(ctx, t.job.JobID)
+	if err != nil {
+		return false, err
 	}
-	return false, err
+	t.before = before
+	if t.before.yields = before.yieldsTo(msg.Data); !before.final() || t.before.yields {
+		return false, nil
+	}
+	h.Logger.Info("job has a result already; the first one stays", "job", t.job.JobID, "worker", t.job.WorkerID)
+	return true, nil
 }
 
 // first reports whether err says that another result came first.

@@ -45,15 +45,15 @@ type Hive struct {
 }
 
 // Hives asks which hives there are and returns those that answer under the client's prefix, sorted by id: nil if none
-// does. It listens until nobody new was heard for 100 ms, a second at most, or until ctx ends, which is an error. So an empty
-// fleet is known at once and a full one after about 100 ms; a hive that takes longer to answer is not seen.
+// does. It listens until nobody new was heard for 100 ms, a second at most, or until ctx ends, which is an error beside those that were heard
+// by then. So an empty fleet is known at once and a full one after about 100 ms; a hive that takes longer to answer is not seen.
 func (c *Client) Hives(ctx context.Context) ([]Hive, error) {
 	hives, err := c.discover(ctx)
 	if err == nil {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find hives: %w", err)
+		return hives, fmt.Errorf("find hives: %w", err)
 	}
 	return hives, nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/rbee-keeper/hive/internal/natstest"
@@ -98,6 +99,22 @@ func TestHivesSaysWhyItCannotKnow(t *testing.T) {
 		_, err := client.Hives(patient(t))
 		require.ErrorIs(t, err, nats.ErrPermissionViolation)
 	})
+}
+
+// Who has no time to listen until it is quiet gets what was heard by then.
+func TestHivesReturnsWhatWasHeardWhenItsContextEnds(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Server(t)
+	announce(t, srv.URL(), metadata("gpu-1"))
+	client, _ := connect(t, srv.URL())
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		hives, err := client.Hives(ctx)
+		require.ErrorIs(c, err, context.DeadlineExceeded)
+		require.Len(c, hives, 1)
+		require.Equal(c, "gpu-1", hives[0].ID)
+	}, patience, time.Millisecond)
 }
 
 // find returns n hives. On a busy machine one that answers late is missed, so it asks until as many have answered.

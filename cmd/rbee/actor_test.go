@@ -33,6 +33,7 @@ type actor struct {
 // runActor starts a hive that answers by a script: actor ID DIRECTORY. It answers the nth request of an operation with the file
 // <operation>.<n>.json or, where there is none, with <operation>.json. In both JOB stands for the job's id. Before that it tells
 // <operation>.story, whose lines are the action, the level and the text of an event. What was asked is added to asked.txt.
+// It takes as long to answer as <operation>.delay says.
 func runActor(ts *testscript.TestScript, _ bool, args []string) {
 	nc, err := nats.Connect(ts.Getenv("NATS_URL"), nats.Timeout(proctest.Patience))
 	ts.Check(err)
@@ -81,6 +82,10 @@ func (a *actor) play(req *nats.Msg) {
 		if data, err := e.Encode(); err == nil {
 			_ = a.nc.Publish(subjects.Narration(e.HiveID, e.About(), e.Action), data)
 		}
+	}
+	if text, err := os.ReadFile(filepath.Join(a.dir, string(op)+".delay")); err == nil {
+		delay, _ := time.ParseDuration(strings.TrimSpace(string(text)))
+		time.Sleep(delay)
 	}
 	_ = req.Respond([]byte(strings.ReplaceAll(a.line(op), "JOB", ids.JobID)))
 }

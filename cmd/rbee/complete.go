@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,17 +15,26 @@ import (
 	"github.com/rbee-keeper/hive/queen"
 )
 
+// workersTime is how long a completion may ask for workers. A hive one of whose workers hangs waits for that for a second before it tells of
+// them all.
+const workersTime = 1500 * time.Millisecond
+
 // asking is what a completion asks of a fleet.
 type asking func(ctx context.Context, client *queen.Client, found *cli.Found)
 
 // complete returns what asks the fleet for what a flag can be.
 func (f *fleet) complete(ask asking) cobra.CompletionFunc {
-	return cli.Asking(func(ctx context.Context, _ []string, found *cli.Found) { f.consult(ctx, ask, found) })
+	return cli.Asking(cli.CompletionTime, func(ctx context.Context, _ []string, found *cli.Found) { f.consult(ctx, ask, found) })
 }
 
 // completeArgs returns what asks the fleet for the first n arguments.
 func (f *fleet) completeArgs(n int, ask asking) cobra.CompletionFunc {
-	return cli.AskingFirst(n, func(ctx context.Context, _ []string, found *cli.Found) { f.consult(ctx, ask, found) })
+	return cli.AskingFirst(n, cli.CompletionTime, func(ctx context.Context, _ []string, found *cli.Found) { f.consult(ctx, ask, found) })
+}
+
+// completeWorker is completeArgs for a command about one worker.
+func (f *fleet) completeWorker(ask asking) cobra.CompletionFunc {
+	return cli.AskingFirst(1, workersTime, func(ctx context.Context, _ []string, found *cli.Found) { f.consult(ctx, ask, found) })
 }
 
 // consult connects without a word and asks.

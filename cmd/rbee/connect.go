@@ -40,8 +40,8 @@ Without any, rbee connects to `+natsconn.DefaultServer+` as nobody in particular
 context of the nats command line: made once with 'nats context add', it holds server and credentials, and --context or NATS_CONTEXT
 names it.
 
-Shells complete the ids of hives, workers and jobs by asking the fleet for them, for half a second; `+cli.CompletionTimeout+` gives a slow network
-more ('rbee help completion' says how a shell learns it).`,
+Shells complete the ids of hives, workers and jobs by asking the fleet for them, for half a second, and for workers 1.5 seconds;
+`+cli.CompletionTimeout+` gives a slow network more ('rbee help completion' says how a shell learns it).`,
 		new(fleet).define)
 }
 

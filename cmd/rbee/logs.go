@@ -40,7 +40,7 @@ With -o json each part is one line, as it came over the wire; its "next" is what
 		fs.BoolVarP(&f.follow, "follow", "f", false, "go on with what the worker writes")
 	})
 	f.addFlags(cmd)
-	cmd.ValidArgsFunction = f.completeArgs(1, findWorkers(&f.hive, true))
+	cmd.ValidArgsFunction = f.completeWorker(findWorkers(&f.hive, true))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := f.check(cmd); err != nil {
 			return err

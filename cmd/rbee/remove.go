@@ -69,7 +69,7 @@ command is away. Give --pid then: without it, a worker that has taken the same i
 		fs.BoolVar(&f.detach, "detach", false, "with --queue: print the job's id once it is queued, and do not wait for the result")
 	})
 	f.addFlags(cmd)
-	cmd.ValidArgsFunction = f.completeArgs(1, findWorkers(&f.hive, false))
+	cmd.ValidArgsFunction = f.completeWorker(findWorkers(&f.hive, false))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if cmd.Flags().Changed("grace") {
 			if f.now && f.grace > 0 {

@@ -147,7 +147,7 @@ The beginning of its id is enough, as tables show it, if no other worker's begin
 		Args: cobra.ExactArgs(1),
 	}
 	f.addFlags(cmd)
-	cmd.ValidArgsFunction = f.completeArgs(1, findWorkers(&f.hive, true))
+	cmd.ValidArgsFunction = f.completeWorker(findWorkers(&f.hive, true))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		client, at, done, err := f.connect(cmd, args[0])
 		if err != nil {

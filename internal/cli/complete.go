@@ -11,18 +11,21 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completeTime bounds how long the shell waits for what a completion asks of others, unless CompletionTimeout says otherwise.
-const completeTime = 500 * time.Millisecond
+// CompletionTime is how long most completions may ask others, unless CompletionTimeout says otherwise: who presses Tab waits.
+const CompletionTime = 500 * time.Millisecond
+
+// addTime is how long a completion that ran out of time may take to add what it has found by then.
+const addTime = 250 * time.Millisecond
 
 // CompletionTimeout is the environment variable that says how long a completion may ask others, where the network is slow.
 const CompletionTimeout = "RBEE_COMPLETION_TIMEOUT"
 
-// patience returns how long a completion may ask others.
-func patience() time.Duration {
+// patience returns how long a completion may ask others that usually has so long.
+func patience(usually time.Duration) time.Duration {
 	if d, err := time.ParseDuration(os.Getenv(CompletionTimeout)); err == nil && d > 0 {
 		return d
 	}
-	return completeTime
+	return usually
 }
 
 // Found collects what an argument can be, from several goroutines.
@@ -57,15 +60,15 @@ func (f *Found) beginning(text string, there []string) []cobra.Completion {
 	return words
 }
 
-// Asking returns what completes an argument or a flag by asking others for it, for half a second or [CompletionTimeout]: what has been found by then is
-// offered. Failures are nobody's business who presses Tab. ask is given the arguments that are there; flags have their environment
+// Asking returns what completes an argument or a flag by asking others for it, for limit or [CompletionTimeout]: what has been found by
+// then is offered. Failures are nobody's business who presses Tab. ask is given the arguments that are there; flags have their environment
 // variables.
-func Asking(ask func(ctx context.Context, args []string, found *Found)) cobra.CompletionFunc {
+func Asking(limit time.Duration, ask func(ctx context.Context, args []string, found *Found)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if fromEnvironment(cmd.Flags()) != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), patience())
+		ctx, cancel := context.WithTimeout(cmd.Context(), patience(limit))
 		defer cancel()
 		var found Found
 		done := make(chan struct{})
@@ -76,14 +79,18 @@ func Asking(ask func(ctx context.Context, args []string, found *Found)) cobra.Co
 		select {
 		case <-done:
 		case <-ctx.Done():
+			select {
+			case <-done:
+			case <-time.After(addTime):
+			}
 		}
 		return found.beginning(begun, args), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
 // AskingFirst is [Asking] for a command that takes n arguments: behind them nothing is offered.
-func AskingFirst(n int, ask func(ctx context.Context, args []string, found *Found)) cobra.CompletionFunc {
-	complete := Asking(ask)
+func AskingFirst(n int, limit time.Duration, ask func(ctx context.Context, args []string, found *Found)) cobra.CompletionFunc {
+	complete := Asking(limit, ask)
 	return func(cmd *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) >= n {
 			return nil, cobra.ShellCompDirectiveNoFileComp

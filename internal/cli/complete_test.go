@@ -15,7 +15,7 @@ func completing(n int, ask func(context.Context, []string, *Found)) *cobra.Comma
 	cmd := &cobra.Command{Use: "end THING", Args: cobra.ExactArgs(n), RunE: func(*cobra.Command, []string) error { return nil }}
 	cmd.Flags().String("of", "", "")
 	Variables(cmd.Flags(), map[string]string{"of": "TEST_OF"})
-	cmd.ValidArgsFunction = AskingFirst(n, ask)
+	cmd.ValidArgsFunction = AskingFirst(n, CompletionTime, ask)
 	root.AddCommand(cmd)
 	return root
 }
@@ -49,6 +49,19 @@ func TestAskingDoesNotWait(t *testing.T) {
 	_, stdout, _ := runProgram(t.Context(), root, "__complete", "end", "")
 	require.Equal(t, "early\n:4\n", stdout)
 	require.Less(t, time.Since(began), 20*time.Second)
+}
+
+// What was heard before the time was over is offered, also if it is only told then.
+func TestAskingOffersWhatIsToldAtTheEnd(t *testing.T) {
+	t.Parallel()
+	root := completing(1, func(ctx context.Context, _ []string, found *Found) {
+		<-ctx.Done()
+		found.Add("heard", "")
+	})
+	require.Eventually(t, func() bool {
+		_, stdout, _ := runProgram(t.Context(), root, "__complete", "end", "")
+		return stdout == "heard\n:4\n"
+	}, time.Minute, time.Millisecond)
 }
 
 func TestAskingReadsVariables(t *testing.T) {
