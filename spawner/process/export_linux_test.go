@@ -12,6 +12,5 @@ func (g *Group) FD() int { return g.dir }
 // ParseListeners reads a piece of the kernel's answer.
 var ParseListeners = func(data []byte) (more bool, err error) { return parseListeners(data, func(int, uint64, bool) {}) }
 
-
 // Path returns the directory of the group.
 func (g *Group) Path() string { return g.path }
