@@ -210,7 +210,7 @@ func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages
 	rows := [][]string{{"job", job.JobID}, {"state", string(job.State)}, {"hive", job.HiveID}}
 	add := func(name, value string) {
 		if value != "" {
-			rows = append(rows, []string{name, messages.OneLine(cli.Printable(value))})
+			rows = append(rows, []string{name, oneLine(value)})
 		}
 	}
 	add("operation", string(job.Operation))
