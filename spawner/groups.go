@@ -54,9 +54,6 @@ func (g groups) populated(rec record) bool {
 	return group.Populated()
 }
 
-// remove removes the group of a worker that has ended, unless somebody is in it.
-func (g groups) remove(rec record) { g.drop(rec.Job) }
-
 // drop removes the group of a job's worker, unless somebody is in it.
 func (g groups) drop(job messages.Job) { g.dropNamed(g.name(job)) }
 
