@@ -54,15 +54,7 @@ func (l *line) again(p *place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.turn = nil
-	switch {
-	case p.slot || l.closed:
-	case l.free > 0:
-		l.free--
-		l.give(p)
-	case l.lent != nil && l.waiting.Len() == 0:
-		l.recall()
-		l.give(p)
-	default:
+	if !p.slot && !l.closed && !l.giveAtOnce(p) {
 		p.turn = make(chan struct{})
 		p.inLine = l.waiting.PushFront(p)
 	}

@@ -67,12 +67,7 @@ func (l *line) join() (*place, error) {
 		return nil, errClosed
 	case l.inFlight >= mostInFlight:
 		return nil, errCrowded
-	case l.free > 0:
-		l.free--
-		l.give(p)
-	case l.lent != nil && l.waiting.Len() == 0:
-		l.recall()
-		l.give(p)
+	case l.giveAtOnce(p):
 	case l.waiting.Len()-l.standing < l.maxWaiting:
 		p.turn = make(chan struct{})
 		p.inLine = l.waiting.PushBack(p)
@@ -95,6 +90,20 @@ func (l *line) pass() (*place, error) {
 	}
 	l.inFlight++
 	return &place{line: l, flies: true}, nil
+}
+
+// giveAtOnce hands p a slot that is free, or one that is lent while nobody stands in line for it, and reports whether there is one.
+func (l *line) giveAtOnce(p *place) bool {
+	switch {
+	case l.free > 0:
+		l.free--
+	case l.lent != nil && l.waiting.Len() == 0:
+		l.recall()
+	default:
+		return false
+	}
+	l.give(p)
+	return true
 }
 
 // give hands a slot to p.

@@ -50,7 +50,7 @@ type Config struct {
 	// job. Nil means what the driver of this machine tells.
 	DeviceUUID func(ctx context.Context, index int) (string, error)
 	// Groups says that each worker is started in a control group (cgroup v2) of its own, where one can be made: it cannot
-	// leave that, whatever it does. A start takes several times as long.
+	// leave that, whatever it does. The kernel takes about twice as long for a start.
 	Groups bool
 	// StopGrace is how long a worker that is deleted may take to end by itself; 0 means [process.DefaultGrace].
 	StopGrace time.Duration

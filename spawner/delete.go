@@ -107,7 +107,7 @@ func (s *Spawner) endWorker(ctx context.Context, d *deletion, job messages.Delet
 	if err != nil {
 		return messages.Deleted{}, s.notEnded(rec, err)
 	}
-	s.groups.remove(rec)
+	s.groups.drop(rec.Job)
 	if ending.PortHeld {
 		s.cfg.Logger.Warn("worker is gone, and its port is taken", "worker", rec.Result.WorkerID, "port", rec.Result.Port,
 			"by", ending.PortHolder.Name, "pid", ending.PortHolder.PID)

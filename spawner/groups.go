@@ -1,7 +1,6 @@
 package spawner
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -55,25 +54,15 @@ func (g groups) populated(rec record) bool {
 	return group.Populated()
 }
 
-// remove removes the group of a worker that has ended, unless somebody is in it.
-func (g groups) remove(rec record) { g.drop(rec.Job) }
-
 // drop removes the group of a job's worker, unless somebody is in it.
 func (g groups) drop(job messages.Job) { g.dropNamed(g.name(job)) }
 
 func (g groups) dropNamed(name string) {
 	if group := g.open(name); group != nil {
 		defer group.Close()
-		_ = group.Remove(ended) // not now means later: see sweep
+		_ = group.Remove() // not now means later: see sweep
 	}
 }
-
-// ended is the context of what is tried once.
-var ended = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
 
 // sweep removes the groups of workers that ended while no hive was there. Those that isFree does not say are idle stay: somebody may
 // be about to start a process in one.

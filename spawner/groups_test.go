@@ -4,7 +4,6 @@ package spawner_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,7 +37,7 @@ func newGroupedHive(t *testing.T) (h *hive, worker string, groups *process.Group
 		for _, name := range namesOf(groups, worker) {
 			group, err := groups.Open(name)
 			require.NoError(t, err)
-			require.NoError(t, group.Remove(context.Background()))
+			require.Eventually(t, func() bool { return group.Remove() == nil }, 10*time.Second, time.Millisecond)
 			group.Close()
 		}
 	})

@@ -61,6 +61,6 @@ func (s *Spawner) observe(p *process.Process, rec record, ended func(process.Exi
 		end := s.keepEnd(rec, exit)
 		written()
 		ended(exit, end)
-		s.groups.remove(rec)
+		s.groups.drop(rec.Job)
 	})
 }

@@ -49,33 +49,35 @@ those of the hive, as the hive's user. A value that could be a secret is shown a
 		if err := job.Validate(); err != nil {
 			return cli.Usagef("--%s", strings.Replace(messages.AsError(err).Message, "_", "-", 1))
 		}
-		devRoot, err := findDevRoot(s.devRoot, s.rebuild.on, s.log.Logger(cmd.ErrOrStderr()))
+		cfg, err := s.spawner(s.log.Logger(cmd.ErrOrStderr()))
 		if err != nil {
 			return err
 		}
-		explainer, err := spawner.NewExplainer(spawner.Config{
-			HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, Rebuild: s.rebuild.config(), RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
-			QueenURL: s.queenURL, Ports: s.ports.PortRange, PassEnv: s.passEnv, StopGrace: s.stopGrace,
-		})
-		if err != nil {
-			return err
-		}
-		defer func() { _ = explainer.Close() }()
-		plan, err := explainer.Explain(cmd.Context(), job)
-		if err != nil {
-			return refused(messages.AsError(err))
-		}
-		if output.JSON() {
-			line, err := plan.Encode()
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", line)
-			return err
-		}
-		return show.Plan(cmd.OutOrStdout(), plan)
+		return explain(cmd, cfg, job, output)
 	}
 	return cmd
+}
+
+// explain prints what the job would start.
+func explain(cmd *cobra.Command, cfg spawner.Config, job messages.Job, output *cli.Output) error {
+	explainer, err := spawner.NewExplainer(cfg)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = explainer.Close() }()
+	plan, err := explainer.Explain(cmd.Context(), job)
+	if err != nil {
+		return refused(messages.AsError(err))
+	}
+	if output.JSON() {
+		line, err := plan.Encode()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", line)
+		return err
+	}
+	return show.Plan(cmd.OutOrStdout(), plan)
 }
 
 // refused returns why a job would start nothing, with the exit code that it means.

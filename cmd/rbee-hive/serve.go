@@ -55,23 +55,20 @@ func serve(ctx context.Context, s settings, version string, log *slog.Logger, st
 	if err != nil {
 		return cli.Usagef("--subject-prefix: %w", err)
 	}
-	devRoot, err := findDevRoot(s.devRoot, s.rebuild.on, log)
+	cfg, err := s.spawner(log)
 	if err != nil {
 		return err
 	}
 	var narrator *consumer.Narrator
 	connected := make(chan struct{}) // closed once the narrator is there or will never be
-	workers, err := spawner.New(spawner.Config{
-		HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, Rebuild: s.rebuild.config(), RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
-		QueenURL: s.queenURL, Ports: s.ports.PortRange, Watch: s.watch, PassEnv: s.passEnv, Logger: log,
-		StopGrace: s.stopGrace, Groups: s.groups, KeepLog: s.keepLog(), KeepExited: s.retention(),
-		Exited: func(event messages.Event) {
-			<-connected
-			if narrator != nil {
-				narrator.Narrate(event)
-			}
-		},
-	})
+	cfg.Logger = log
+	cfg.Exited = func(event messages.Event) {
+		<-connected
+		if narrator != nil {
+			narrator.Narrate(event)
+		}
+	}
+	workers, err := spawner.New(cfg)
 	if err != nil {
 		return err
 	}

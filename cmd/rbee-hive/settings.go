@@ -164,6 +164,16 @@ const (
 	minLogSize  = 1 // MiB
 )
 
+// spawner returns what the settings say of the workers, for a hive and for an explanation alike. It finds the development tree.
+func (s *settings) spawner(log *slog.Logger) (spawner.Config, error) {
+	devRoot, err := findDevRoot(s.devRoot, s.rebuild.on, log)
+	return spawner.Config{
+		HiveID: s.hiveID, CatalogDir: s.catalogDir, DevRoot: devRoot, Rebuild: s.rebuild.config(), RunDir: s.runDir, LogDir: s.logDir, WorkDir: s.workDir,
+		QueenURL: s.queenURL, Ports: s.ports.PortRange, Watch: s.watch, PassEnv: s.passEnv,
+		StopGrace: s.stopGrace, Groups: s.groups, KeepLog: s.keepLog(), KeepExited: s.retention(),
+	}, err
+}
+
 // keepLog returns how much of each log is kept.
 func (s *settings) keepLog() logs.Policy {
 	return logs.Policy{Segments: logSegments, SegmentSize: int64(s.logSize) << 20 / logSegments}

@@ -223,7 +223,7 @@ func has(entry *messages.CatalogEntry, differs []string) string {
 	words := map[string]string{}
 	words["presence"] = "installed"
 	words["checksum"] = "sha256 " + cmp.Or(entry.SHA256, "none")[:min(12, len(cmp.Or(entry.SHA256, "none")))]
-	words["problem"] = messages.OneLine(cli.Printable(cmp.Or(entry.Problem, "sound")))
+	words["problem"] = oneLine(cmp.Or(entry.Problem, "sound"))
 	words["pinned"] = map[bool]string{true: "pinned", false: "not pinned"}[entry.Pinned]
 	words["chosen"] = map[bool]string{true: "chosen", false: "not chosen"}[entry.Chosen]
 	text := ""

@@ -54,7 +54,7 @@ func tellFailure(cmd *cobra.Command, output *cli.Output, answer messages.Failure
 		fmt.Fprint(cmd.ErrOrStderr(), cli.Printable(more))
 		return cli.Exit(code, nil)
 	}
-	return cli.Exit(code, errors.New(messages.OneLine(cli.Printable(failure.Error()))+"\n"+more))
+	return cli.Exit(code, errors.New(oneLine(failure.Error())+"\n"+more))
 }
 
 // explainSilence says why no answer came and how to ask again.
@@ -78,7 +78,7 @@ func details(e *messages.Error) string {
 		}
 		fmt.Fprintf(&b, "  %s:\n", title)
 		for _, line := range lines {
-			fmt.Fprintf(&b, "    %s\n", messages.OneLine(cli.Printable(line)))
+			fmt.Fprintf(&b, "    %s\n", oneLine(line))
 		}
 	}
 	if e.OOMKilled {

@@ -107,7 +107,7 @@ func hiveStatusCommand() *cobra.Command {
 		rows = append(append(rows, deviceRows(info)...),
 			[]string{"workers", strconv.Itoa(info.Workers)},
 			[]string{"jobs", fmt.Sprintf("%d at work, %d waiting", info.JobsRunning, info.JobsWaiting)},
-			[]string{"queue", messages.OneLine(cli.Printable(cmp.Or(info.Queue, "-"))) + describeQueue(queued)},
+			[]string{"queue", oneLine(cmp.Or(info.Queue, "-")) + describeQueue(queued)},
 			[]string{"started", info.StartedAt.Format(time.RFC3339)},
 		)
 		return cli.Table(cmd.OutOrStdout(), rows...)

@@ -74,28 +74,33 @@ fewer columns; -o json has everything. When a job was queued is shown of those i
 		}
 		defer done()
 		filter.State = queen.JobState(state)
-		page, err := client.Jobs(cmd.Context(), filter)
-		switch {
-		case errors.Is(err, messages.InvalidJob):
-			return cli.Usagef("--%s", messages.AsError(err).Message)
-		case err != nil:
-			return err
-		case output.JSON():
-			return cli.WriteJSON(cmd.OutOrStdout(), page)
-		}
-		if len(page.Jobs) == 0 {
-			fmt.Fprintln(cmd.ErrOrStderr(), "No such jobs. Queue one with `rbee spawn --queue`.")
-			return nil
-		}
-		for _, line := range jobTable(page.Jobs, cli.Width(cmd.OutOrStdout())) {
-			fmt.Fprintln(cmd.OutOrStdout(), line)
-		}
-		if page.Next != "" {
-			fmt.Fprintf(cmd.ErrOrStderr(), "more with --after %s\n", page.Next)
-		}
-		return nil
+		return listJobs(cmd, client, filter, output)
 	}
 	return cmd
+}
+
+// listJobs prints one page of jobs, and says where the next one begins.
+func listJobs(cmd *cobra.Command, client *queen.Client, filter queen.JobFilter, output *cli.Output) error {
+	page, err := client.Jobs(cmd.Context(), filter)
+	switch {
+	case errors.Is(err, messages.InvalidJob):
+		return cli.Usagef("--%s", messages.AsError(err).Message)
+	case err != nil:
+		return err
+	case output.JSON():
+		return cli.WriteJSON(cmd.OutOrStdout(), page)
+	}
+	if len(page.Jobs) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "No such jobs. Queue one with `rbee spawn --queue`.")
+		return nil
+	}
+	for _, line := range jobTable(page.Jobs, cli.Width(cmd.OutOrStdout())) {
+		fmt.Fprintln(cmd.OutOrStdout(), line)
+	}
+	if page.Next != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "more with --after %s\n", page.Next)
+	}
+	return nil
 }
 
 // spareJobColumns are those that a table of jobs does without where it would be too wide, the first of them first.
@@ -210,7 +215,7 @@ func (f *oneJob) print(cmd *cobra.Command, job queen.QueuedJob, story []messages
 	rows := [][]string{{"job", job.JobID}, {"state", string(job.State)}, {"hive", job.HiveID}}
 	add := func(name, value string) {
 		if value != "" {
-			rows = append(rows, []string{name, messages.OneLine(cli.Printable(value))})
+			rows = append(rows, []string{name, oneLine(value)})
 		}
 	}
 	add("operation", string(job.Operation))

@@ -145,7 +145,7 @@ func (f *logsFlags) print(cmd *cobra.Command, part messages.Logs) error {
 	terminal := cli.IsTerminal(out)
 	for _, line := range part.Lines {
 		if terminal {
-			line = messages.OneLine(cli.Printable(line))
+			line = oneLine(line)
 		}
 		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err

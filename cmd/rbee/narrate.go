@@ -26,7 +26,7 @@ func newNarrator(w io.Writer, l *lead) narrator {
 
 // tell writes one event. Failures are red, warnings yellow, what was reached is green, and details are dim.
 func (n narrator) tell(e messages.Event) {
-	text := messages.OneLine(cli.Printable(e.Human))
+	text := oneLine(e.Human)
 	if n.fold != nil {
 		text = n.fold(text)
 	}

@@ -190,7 +190,7 @@ func (d *demo) refuse(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("device %s was not refused: %w", job.Device, err)
 	}
-	d.say("%s %s", d.paint.Red(string(refusal.Code)), messages.OneLine(cli.Printable(refusal.Message)))
+	d.say("%s %s", d.paint.Red(string(refusal.Code)), oneLine(refusal.Message))
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/rbee-keeper/hive/internal/cli"
-	"github.com/rbee-keeper/hive/messages"
 )
 
 // spareColumns are those that a table of workers does without where it would be too wide, the first of them first.
@@ -24,7 +23,7 @@ func workerTable(workers []seenWorker, paint cli.Paint, width int) []string {
 	for _, worker := range workers {
 		row := workerRow(worker)
 		for i := range row {
-			row[i] = messages.OneLine(cli.Printable(cmp.Or(row[i], "-")))
+			row[i] = oneLine(cmp.Or(row[i], "-"))
 		}
 		rows = append(rows, row)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/rbee-keeper/hive/internal/cli"
 	"github.com/rbee-keeper/hive/messages"
 	"github.com/rbee-keeper/hive/queen"
 )
@@ -59,7 +58,7 @@ func (t truths) notes() []string {
 	var notes []string
 	for _, err := range append(t.blind, t.deaf) {
 		if err != nil {
-			notes = append(notes, messages.OneLine(cli.Printable(err.Error())))
+			notes = append(notes, oneLine(err.Error()))
 		}
 	}
 	return notes

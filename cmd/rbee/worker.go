@@ -171,7 +171,7 @@ func printWorker(w io.Writer, hive string, worker messages.Worker) error {
 	var rows [][]string
 	add := func(name, value string) {
 		if value != "" {
-			rows = append(rows, []string{name, messages.OneLine(cli.Printable(value))})
+			rows = append(rows, []string{name, oneLine(value)})
 		}
 	}
 	add("worker", worker.WorkerID)

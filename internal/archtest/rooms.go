@@ -52,6 +52,7 @@ func Rooms() map[string][]string {
 		"internal/netfault":   {"std"},
 		"internal/show":       {"std", "messages", "internal/cli"},
 		"internal/proctest":   {"std", testify},
+		"internal/helptest":   {"std", "internal/cli", cobra, testify},
 		"internal/leaktest":   {"std", goleak},
 		"internal/porttest":   {"std"},
 		"internal/archtest":   {"std"},

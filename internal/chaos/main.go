@@ -3,9 +3,9 @@
 // Command chaos kills hives and servers, and checks that nothing was lost and nothing was done twice.
 //
 // First it goes through the fault points of package fault: at each, between two steps of a queued job, the hive is killed, or the
-// server while the hive stands still there, or the hive stands still for so long that another process of it gets its jobs. Then it kills
-// and stops hives and servers at moments of chance. Each round has a server, its streams, a machine and a load of queued jobs
-// of its own. When all has come back and the queue is empty, each round is checked: every job has exactly one result, the worker of
+// server while the hive stands still there, or the hive stands still for so long that another process of it gets its jobs. Then it kills,
+// stops and restarts hives and servers, and breaks their network, at moments of chance. Each round has a server, its streams, a machine and a
+// load of jobs of its own. When all has come back and the queue is empty, each round is checked: every job has exactly one result, the worker of
 // every result was started exactly once, the stories are whole, and nothing is left over. docs/delivery.md says what is promised.
 //
 // Run it with make chaos.

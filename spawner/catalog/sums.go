@@ -125,6 +125,16 @@ func compute(ctx context.Context, file *os.File, id stamp, now func() time.Time)
 	return sum, keep, nil
 }
 
+// sumOf computes the checksum of the file at path.
+func sumOf(ctx context.Context, path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	return digest(ctx, file)
+}
+
 func digest(ctx context.Context, file *os.File) (string, error) {
 	hash, buffer := sha256.New(), make([]byte, chunk)
 	for at := int64(0); ; {

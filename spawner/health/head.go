@@ -11,7 +11,7 @@ import (
 // mostHead is how long the head of an answer may be, in bytes, with those of the interim answers before it.
 const mostHead = 64 << 10
 
-// errLongHead is what a server is told that sends more.
+// errLongHead is why a server that sends more counts as one that does not answer.
 var errLongHead = fmt.Errorf("the head of the answer is longer than %d bytes", mostHead)
 
 // head is how far the head of one answer was read. However small the pieces are in which that comes, no byte is looked at again and

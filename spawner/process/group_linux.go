@@ -2,7 +2,6 @@ package process
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,7 +56,7 @@ func (g *Groups) Make(name string) (*Group, error) {
 	}
 	if group.Populated() {
 		group.Close()
-		return nil, fmt.Errorf("control group %s, by processes %v: %w", name, group.pids(), ErrHeld)
+		return nil, group.held()
 	}
 	return group, nil
 }
@@ -118,22 +116,20 @@ func (g *Group) Kill() error {
 	return err
 }
 
-// Remove removes the group and those below it, as soon as nobody is in any of them. The error is ctx's if that ends before.
-func (g *Group) Remove(ctx context.Context) error {
-	for delay := firstAsk; ; delay = min(2*delay, lastAsk) {
-		var err error = unix.EBUSY
-		if !g.Populated() { // or what is below would go, which who is in it may have made
-			err = removeGroup(g.path)
-		}
-		if !errors.Is(err, unix.EBUSY) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("remove control group %s: %w", g.path, ctx.Err())
-		case <-time.After(delay):
-		}
+// Remove removes the group and those below it. The error is [ErrHeld] if somebody is in one of them.
+func (g *Group) Remove() error {
+	if g.Populated() { // or what is below would go, which who is in it may have made
+		return g.held()
 	}
+	err := removeGroup(g.path)
+	if errors.Is(err, unix.EBUSY) {
+		return g.held()
+	}
+	return err
+}
+
+func (g *Group) held() error {
+	return fmt.Errorf("control group %s, by processes %v: %w", filepath.Base(g.path), g.pids(), ErrHeld)
 }
 
 func removeGroup(path string) error {

@@ -68,7 +68,7 @@ func (g *Group) Close() {}
 func (g *Group) Kill() error { return errNoGroups }
 
 // Remove returns errors.ErrUnsupported.
-func (g *Group) Remove(context.Context) error { return errNoGroups }
+func (g *Group) Remove() error { return errNoGroups }
 
 // OOMKilled reports that it is not known.
 func OOMKilled(Identity, time.Time) (killed, known bool) { return false, false }
