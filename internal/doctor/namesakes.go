@@ -40,11 +40,11 @@ func Namesakes(ctx context.Context, cfg Config) ([]string, error) {
 	case denied:
 		return nil, fmt.Errorf("ask who answers to %s: this user may not, as it should be; `rbee hives` tells the queen", e.HiveID)
 	}
-	return namesakes(heard, process.Mark(cfg.RunDir)), nil
+	return slices.Compact(strangers(heard, process.Mark(cfg.RunDir))), nil
 }
 
-// namesakes returns the hosts of those who have another run directory. Who does not tell its own has another if its host is another.
-func namesakes(heard []map[string]string, own string) []string {
+// strangers returns the hosts of those who have another run directory, in order. Who does not tell its own has another if its host is another.
+func strangers(heard []map[string]string, own string) []string {
 	here, _ := os.Hostname()
 	var hosts []string
 	for _, meta := range heard {
@@ -55,5 +55,5 @@ func namesakes(heard []map[string]string, own string) []string {
 		hosts = append(hosts, cmp.Or(host, "a host that it does not name"))
 	}
 	slices.Sort(hosts)
-	return slices.Compact(hosts)
+	return hosts
 }

@@ -29,7 +29,7 @@ func TestNamesakesHaveAnotherRunDirectory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			heard := []map[string]string{{messages.MetaHost: test.host, messages.MetaRunDir: test.dir}}
-			require.Equal(t, test.is, len(namesakes(heard, test.own)) == 1)
+			require.Equal(t, test.is, len(strangers(heard, test.own)) == 1)
 		})
 	}
 }

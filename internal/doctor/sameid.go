@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 const (
@@ -35,12 +36,7 @@ func (e examiner) sameID(ctx context.Context, nc *nats.Conn) []Check {
 	case denied:
 		return ok("not known: this user may not ask, as it should be; `rbee hives` tells the queen")
 	}
-	var hosts []string // empty where it does not say
-	for _, meta := range heard {
-		hosts = append(hosts, meta[messages.MetaHost])
-	}
-	own, _ := os.Hostname()
-	return e.judge(own, hosts)
+	return e.judge(heard)
 }
 
 // answering returns the metadata of each process that answers for the hive, or that this user may not ask.
@@ -87,24 +83,21 @@ func (e examiner) collect(ctx context.Context, answers <-chan *nats.Msg, l liste
 	}
 }
 
-// judge says what it means that processes on these hosts serve the hive's id.
-func (e examiner) judge(own string, hosts []string) []Check {
-	const advice = "give each machine an id of its own with --hive-id (RBEE_HIVE_ID)"
-	others := slices.DeleteFunc(slices.Clone(hosts), func(host string) bool { return host == own && own != "" })
+// judge says what it means that these processes serve the hive's id.
+func (e examiner) judge(heard []map[string]string) []Check {
+	here, _ := os.Hostname()
+	others := strangers(heard, process.Mark(e.RunDir))
 	switch {
-	case len(hosts) == 0:
+	case len(heard) == 0:
 		return ok("no process serves hive %s at this moment", e.HiveID)
 	case len(others) == 0:
-		return ok("hive %s is served on this host (%s), by %s", e.HiveID, own, processes(len(hosts)))
+		return ok("hive %s is served on this host (%s), by %s", e.HiveID, here, processes(len(heard)))
+	case others[0] == here && others[len(others)-1] == here:
+		return warn("give each hive an id of its own with --hive-id (RBEE_HIVE_ID), or run doctor with the settings of the one that runs",
+			"hive %s is served by %s on this host with another run directory than %s: two hives with one id share its jobs", e.HiveID, processes(len(others)), e.RunDir)
 	}
-	for i, host := range others {
-		if host == "" {
-			others[i] = "a host that it does not name"
-		}
-	}
-	slices.Sort(others)
-	return warn(advice, "hive %s is served by %s elsewhere, on %s: two machines with one id share its jobs",
-		e.HiveID, processes(len(others)), strings.Join(slices.Compact(others), ", "))
+	return warn("give each machine an id of its own with --hive-id (RBEE_HIVE_ID)",
+		"hive %s is served by %s elsewhere, on %s: two machines with one id share its jobs", e.HiveID, processes(len(others)), strings.Join(slices.Compact(others), ", "))
 }
 
 func processes(n int) string {

@@ -22,6 +22,7 @@ import (
 	"github.com/rbee-keeper/hive/internal/natsconn"
 	"github.com/rbee-keeper/hive/internal/natstest"
 	"github.com/rbee-keeper/hive/messages"
+	"github.com/rbee-keeper/hive/spawner/process"
 )
 
 func TestExamineAServer(t *testing.T) {
@@ -187,9 +188,32 @@ func TestSameIDElsewhere(t *testing.T) {
 func TestSameIDOnAHostThatIsNotNamed(t *testing.T) {
 	t.Parallel()
 	e := examiner{Config: Config{HiveID: "gpu-1"}}
-	for _, own := range []string{"here", ""} {
-		check := only(t, func(context.Context) []Check { return e.judge(own, []string{"", ""}) })
-		require.Equal(t, Warning, check.Status)
-		require.Contains(t, check.Message, "2 processes elsewhere, on a host that it does not name")
+	check := only(t, func(context.Context) []Check { return e.judge([]map[string]string{{}, {}}) })
+	require.Equal(t, Warning, check.Status)
+	require.Contains(t, check.Message, "2 processes elsewhere, on a host that it does not name")
+}
+
+// Two hives of one machine are two hives: their run directories tell, where they are told.
+func TestSameIDOnThisHost(t *testing.T) {
+	t.Parallel()
+	host, err := os.Hostname()
+	require.NoError(t, err)
+	e := examiner{Config: Config{HiveID: "gpu-1", RunDir: t.TempDir()}}
+	mine := map[string]string{messages.MetaHost: host, messages.MetaRunDir: process.Mark(e.RunDir)}
+	for what, test := range map[string]struct {
+		meta   map[string]string
+		status Status
+		says   string
+	}{
+		"the same": {mine, OK, "by 2 processes"},
+		"untold":   {map[string]string{messages.MetaHost: host}, OK, "by 2 processes"},
+		"another": {
+			map[string]string{messages.MetaHost: host, messages.MetaRunDir: process.Mark(t.TempDir())},
+			Warning, "one process on this host with another run directory than " + e.RunDir,
+		},
+	} {
+		check := only(t, func(context.Context) []Check { return e.judge([]map[string]string{mine, test.meta}) })
+		require.Equal(t, test.status, check.Status, what)
+		require.Contains(t, check.Message, test.says, what)
 	}
 }
