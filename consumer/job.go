@@ -131,8 +131,8 @@ func (h *hive) serve(ctx context.Context, t *task, refused error) {
 		refused = t.late() // to look took a while
 	}
 	fault.Point("consumer-recalled")
-	if errors.Is(refused, errLate) && t.queued != nil && h.knows(ctx, t) {
-		refused = nil // it came in time, and again because the hive was killed: its answer is what became of it
+	if errors.Is(refused, errLate) && (t.queued != nil || t.named) && h.knows(ctx, t) {
+		refused = nil // it came in time, and once more because the hive was killed: its answer is what became of it
 	}
 	if refused != nil {
 		h.refuse(ctx, t, h.refusal(t.job, refused))

@@ -293,6 +293,16 @@ func TestALateJobWhoseWorkerRunsIsNotRefused(t *testing.T) {
 	f.awaitEmpty()
 }
 
+// A request that comes once more behind its deadline, because its hive was killed, gets what became of the first.
+func TestALateRequestWhoseWorkerRunsIsNotRefused(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, natstest.Server(t).URL())
+	f.keeper(known{newOnce(func() {}), messages.Worker{WorkerID: messages.WorkerID("gpu-1", "job-1"), JobID: "job-1"}}, consumer.Config{})
+	late := `{"job_id":%q,"model":"m","device":"cpu","deadline":"2026-01-01T00:00:00Z"}`
+	resultFrom(t, ask(t, f.nc, "gpu-1", fmt.Sprintf(late, "job-1")))
+	require.Equal(t, messages.DeadlineExceeded, failureOf(t, ask(t, f.nc, "gpu-1", fmt.Sprintf(late, "job-2"))).Err.Code)
+}
+
 // Where the stream of jobs leaves a mark in the place of a job that expired, that has a result.
 func TestAJobThatExpiredInTheQueueLeavesAResult(t *testing.T) {
 	t.Parallel()

@@ -80,15 +80,15 @@ func (c *Client) run(ctx context.Context, e errand, payload []byte, narrate func
 	return answer, nil
 }
 
-// request publishes the request and waits for its answer, and tells its story meanwhile. If the hive starts while it waits, it publishes
-// the request again. If the server did not let it pass, the error is the server's, which came behind before.
+// request publishes the request and waits for its answer, and tells its story meanwhile. If the hive starts while it waits, and there is
+// but one with that id, it publishes the request again. If the server did not let it pass, the error is the server's, which came behind before.
 func (c *Client) request(ctx context.Context, e errand, payload []byte, story *story, before error) (*nats.Msg, error) {
 	subject := c.subjects.Request(e.hive, e.op)
-	starts, err := c.hearStarts(e)
+	revival, err := c.hearStarts(e)
 	if err != nil {
 		return nil, err
 	}
-	defer starts.close()
+	defer revival.close()
 	sender := newSender(ctx, func(ctx context.Context) (*nats.Msg, error) { return c.nc.RequestWithContext(ctx, subject, payload) })
 	defer sender.close() // also if narrate panics
 	sender.again()
@@ -98,12 +98,19 @@ func (c *Client) request(ctx context.Context, e errand, payload []byte, story *s
 		select {
 		case msg := <-story.events():
 			story.tell(msg)
-		case msg := <-starts.heard:
-			if starts.real(msg) {
+		case msg := <-revival.heard:
+			revival.started(msg)
+		case <-revival.due.C:
+			revival.look(ctx)
+		case alone := <-revival.alone:
+			if alone {
 				sender.again()
 			}
 		case r := <-sender.replies:
-			if sender.final(r) {
+			switch {
+			case sender.turnedAway(r):
+				revival.soon()
+			case sender.final(r):
 				story.finish(r.err == nil)
 				return r.msg, r.err
 			}

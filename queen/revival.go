@@ -5,43 +5,102 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/rbee-keeper/hive/messages"
 )
 
-// starts hears that a hive begins to take jobs: one that had been given a job before may have died with it.
-type starts struct {
+// revivalPause is how long a request is waited for before it is sent once more, however often its hive starts.
+const revivalPause = time.Second
+
+// revival tells when a job is to be sent again: its hive has begun to take jobs, so one that had been given it before may have died
+// with it. It is for one goroutine.
+type revival struct {
 	client *Client
+	hive   string
 	sub    *nats.Subscription
-	heard  chan *nats.Msg // nil: nobody listens
+	heard  chan *nats.Msg // that the hive has started; nil: nobody listens
+	seen   map[string]bool
+	due    *time.Timer // when it is to be looked whether the job may be sent
+	last   time.Time   // when that was the last time
+	alone  chan bool   // what came of it
+	group  sync.WaitGroup
+	stop   func()
 }
 
 // hearStarts listens for the start of the hive of e, if that is a job that may be sent again without having a second effect.
-func (c *Client) hearStarts(e errand) (*starts, error) {
-	s := &starts{client: c}
+func (c *Client) hearStarts(e errand) (*revival, error) {
+	r := &revival{client: c, hive: e.hive, seen: make(map[string]bool), due: time.NewTimer(time.Hour), alone: make(chan bool, 1), stop: func() {}}
+	r.due.Stop()
 	if e.job == "" || e.op != messages.WorkerSpawn {
-		return s, nil
+		return r, nil
 	}
-	s.heard = make(chan *nats.Msg, 16)
+	r.heard = make(chan *nats.Msg, 16)
 	var err error
-	if s.sub, err = c.nc.ChanSubscribe(c.subjects.Narration(e.hive, messages.AboutHive, messages.ActionHiveStarted), s.heard); err != nil {
+	if r.sub, err = c.nc.ChanSubscribe(c.subjects.Narration(e.hive, messages.AboutHive, messages.ActionHiveStarted), r.heard); err != nil {
 		return nil, fmt.Errorf("listen for the start of hive %s: %w", e.hive, err)
 	}
-	return s, nil
+	return r, nil
 }
 
-func (s *starts) close() {
-	if s.sub != nil {
-		_ = s.sub.Unsubscribe() // fails only if the connection has gone, and the subscription with it
+func (r *revival) close() {
+	if r.sub != nil {
+		_ = r.sub.Unsubscribe() // fails only if the connection has gone, and the subscription with it
 	}
+	r.due.Stop()
+	r.stop()
+	r.group.Wait()
 }
 
-// real reports whether a message is the hive's own word.
-func (s *starts) real(msg *nats.Msg) bool {
-	_, err := s.client.event(msg.Subject, msg.Header, msg.Data)
-	return err == nil
+// started takes note of a message, if it is the hive's own word and not one that was heard before.
+func (r *revival) started(msg *nats.Msg) {
+	e, err := r.client.event(msg.Subject, msg.Header, msg.Data)
+	if err != nil || r.seen[e.ID] {
+		return
+	}
+	r.seen[e.ID] = true
+	r.soon()
+}
+
+// soon has the job sent again, a while behind the last time.
+func (r *revival) soon() { r.due.Reset(max(0, time.Until(r.last.Add(revivalPause)))) }
+
+// look finds out whether the hive is the only one with its id, and tells it to r.alone. Two machines that share an id are two hives: the
+// start of one says nothing of a job that was given to the other, and would have it run on both. Where nobody may ask, nothing is
+// sent again.
+func (r *revival) look(ctx context.Context) {
+	r.last = time.Now()
+	r.stop()
+	ctx, r.stop = context.WithCancel(ctx)
+	r.group.Go(func() {
+		hives, err := r.client.discover(ctx)
+		one := err == nil && ctx.Err() == nil
+		var first *Hive
+		for i, h := range hives {
+			switch {
+			case h.ID != r.hive:
+			case first == nil:
+				first = &hives[i]
+			default:
+				one = one && sameHive(*first, h)
+			}
+		}
+		select {
+		case r.alone <- one:
+		default: // one that nobody asks for any more is there
+		}
+	})
+}
+
+// sameHive reports whether two processes with one id serve one hive, as during an upgrade: they have one run directory, or, where that is
+// not told, one host.
+func sameHive(a, b Hive) bool {
+	if a.RunDir != "" && b.RunDir != "" {
+		return a.RunDir == b.RunDir
+	}
+	return a.Host == b.Host && a.Host != ""
 }
 
 // reply is what became of one request.
@@ -80,6 +139,15 @@ func (s *sender) again() {
 		case <-s.over:
 		}
 	})
+}
+
+// turnedAway reports whether a hive had no room for a request that was sent before: that says nothing of the job.
+func (s *sender) turnedAway(r reply) bool {
+	if s.sent < 2 || r.err != nil {
+		return false
+	}
+	_, err := messages.DecodeResult(r.msg.Data)
+	return errors.Is(err, messages.HiveBusy) || errors.Is(err, messages.HiveDraining)
 }
 
 // final reports whether r ends the waiting. That nobody took one request says nothing while another was taken, which may be answered yet.

@@ -94,8 +94,8 @@ func TestSpawnWaitsOnForAHiveThatIsAwayAgain(t *testing.T) {
 	req := <-taken
 	gpu.sayStarted()
 	require.NoError(t, gpu.nc.Flush())
-	require.Eventually(t, func() bool { return nc.Stats().OutMsgs == 2 && nc.Stats().InMsgs == 2 }, patience, time.Millisecond,
-		"the start is heard, and that nobody took the second")
+	require.Eventually(t, func() bool { return nc.Stats().OutMsgs == 3 && nc.Stats().InMsgs == 3 }, patience, time.Millisecond,
+		"the start is heard, and that nobody answers who is asked for namesakes, and that nobody took the second")
 	require.Empty(t, done)
 
 	sent, err := messages.DecodeJob(req.Data, messages.WorkerSpawn)
@@ -103,4 +103,65 @@ func TestSpawnWaitsOnForAHiveThatIsAwayAgain(t *testing.T) {
 	gpu.answer(req, sent)
 	require.NoError(t, <-done)
 	require.Equal(t, 1, nc.NumSubscriptions(), "only the inbox is left")
+}
+
+// process has a process of hive gpu-1 answer that has this run directory.
+func process(tb testing.TB, url, dir string) {
+	tb.Helper()
+	meta := metadata("gpu-1")
+	meta[messages.MetaHost], meta[messages.MetaRunDir] = "a", dir
+	announce(tb, url, meta)
+}
+
+// The start of another machine with the same id is not the return of the hive that has the job: it would run there, too.
+func TestSpawnSendsAgainToNoNamesake(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Server(t)
+	asked := make(chan *nats.Msg, 1)
+	gpu := playHive(t, srv.URL(), "gpu-1", func(h *hive, req *nats.Msg, _ messages.Job) { asked <- req })
+	process(t, srv.URL(), "one")
+	process(t, srv.URL(), "another")
+	client, nc := connect(t, srv.URL())
+	done := make(chan error, 1)
+	go func() {
+		_, err := client.Spawn(patient(t), "gpu-1", job(), nil)
+		done <- err
+	}()
+	req := <-asked
+	gpu.sayStarted()
+	require.NoError(t, gpu.nc.Flush())
+	require.Eventually(t, func() bool { return nc.Stats().InMsgs == 3 && nc.NumSubscriptions() == 2 }, patience, time.Millisecond,
+		"both have answered, and nobody is listened to for more")
+	require.Len(t, gpu.jobs, 1)
+	gpu.answer(req, <-gpu.jobs)
+	require.NoError(t, <-done)
+	require.Empty(t, gpu.jobs)
+}
+
+// A start is heard once, however often it is told, and a hive that turns the second request away, because it drains or is busy, says
+// nothing of the first: it is asked once more.
+func TestSpawnIsNotTurnedAwayBySendingAgain(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Server(t)
+	times := 0
+	started := messages.Event{HiveID: "gpu-1", Action: messages.ActionHiveStarted, Level: messages.LevelInfo, Human: "started"}
+	started.Stamp(time.Now())
+	gpu := playHive(t, srv.URL(), "gpu-1", func(h *hive, req *nats.Msg, job messages.Job) {
+		switch times++; times {
+		case 1:
+			for range 100 {
+				h.send(h.subjects.Narration(h.id, messages.AboutHive, messages.ActionHiveStarted), started)
+			}
+		case 2:
+			h.reply(req, messages.Failure{JobID: job.JobID, HiveID: h.id, Err: messages.Errorf(messages.HiveDraining, "is stopping")})
+		default:
+			h.answer(req, job)
+		}
+	})
+	process(t, srv.URL(), "one")
+	process(t, srv.URL(), "one")
+	client, _ := connect(t, srv.URL())
+	_, err := client.Spawn(patient(t), "gpu-1", job(), nil)
+	require.NoError(t, err)
+	require.Len(t, gpu.jobs, 3)
 }

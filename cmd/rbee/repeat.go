@@ -15,7 +15,11 @@ import (
 // secretFlags hold what is not to be shown. Who gave them knows them.
 var secretFlags = []string{"password", "token"}
 
-// repeat returns the command that asks hive for the same job again: what was given, the job's id and the hive, and nothing secret.
+// addressFlags may hold a user's name and password, also without a scheme: user:password@host.
+var addressFlags = []string{"server", "queen-url"}
+
+// repeat returns the command that asks hive for the same job again: what was given, the job's id and the hive. In the place of what
+// is secret stands …, for whoever gave it to fill in.
 func (f *spawnFlags) repeat(cmd *cobra.Command, hive string) string {
 	words := []string{cmd.CommandPath()}
 	add := func(name, value string) { words = append(words, "--"+name, quote(value)) }
@@ -24,8 +28,9 @@ func (f *spawnFlags) repeat(cmd *cobra.Command, hive string) string {
 		value := flag.Value.String()
 		switch {
 		case flag.Name == "job-id" || flag.Name == "hive" || !flag.Changed:
-		case slices.Contains(secretFlags, flag.Name), strings.Contains(value, "://") && strings.Contains(value, "@"):
 		case value == os.Getenv(natsconn.Variables[flag.Name]): // it is there the next time, too
+		case slices.Contains(secretFlags, flag.Name), slices.Contains(addressFlags, flag.Name) && strings.Contains(value, "@"):
+			add(flag.Name, "…")
 		case flag.Value.Type() == "bool" && value == "true":
 			words = append(words, "--"+flag.Name)
 		case flag.Value.Type() == "bool":

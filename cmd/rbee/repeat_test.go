@@ -2,6 +2,8 @@ package main
 
 import (
 	"os/exec"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,14 +13,16 @@ func TestRepeatIsTheWholeCommand(t *testing.T) {
 	t.Setenv("NATS_CREDS", "there.creds") // who asks again has it, too
 	given := []string{
 		"--model", "it's a model", "--device", "cuda:0", "--port", "9001", "--wait", "--quiet=false", "--timeout", "1m30s", "--queue", "--deadline", "1h",
-		"--context", "far away", "--creds", "there.creds", "--token", "secret", "--server", "nats://user:secret@localhost",
+		"--context", "far away", "--creds", "there.creds", "--token", "secret", "--server", "user:secret@localhost", "--queen-url", "http://me:secret@q/",
 	}
 	cmd := spawnCommand()
 	require.NoError(t, cmd.ParseFlags(given))
 	f := &spawnFlags{}
 	f.job.JobID = "job-1"
 	require.Equal(t, `spawn --hive gpu-1 --model 'it'\''s a model' --device cuda:0 --port 9001 --wait --timeout 1m30s --quiet=false --queue --deadline 1h0m0s `+
-		`--context 'far away' --job-id job-1`, f.repeat(cmd, "gpu-1"))
+		`--context 'far away' --job-id job-1`, regexp.MustCompile(` --(server|token|queen-url) '…'`).ReplaceAllString(f.repeat(cmd, "gpu-1"), ""))
+	require.Equal(t, 3, strings.Count(f.repeat(cmd, "gpu-1"), " '…'"), "who asks again fills them in")
+	require.NotContains(t, f.repeat(cmd, "gpu-1"), "secret")
 }
 
 func TestQuoteIsReadBackByAShell(t *testing.T) {

@@ -176,6 +176,11 @@ func TestPublicationsThatAreNotPermittedAreLogged(t *testing.T) {
 	nc, err := Connect(t.Context(), Config{Server: server.URL(), User: "a", Password: "b"}, Options{Logger: slog.New(log)})
 	require.NoError(t, err)
 	defer nc.Close()
+	_, err = nc.SubscribeSync("rbee.v1.narration.gpu-1.@hive.hive_started")
+	require.NoError(t, err)
+	log.await(t, slog.LevelDebug, "NATS does not permit to hear that a hive starts again: a job is not sent again by itself")
+	require.NoError(t, nc.Publish("rbee.v1.narration.gpu-1.@hive.hive_started", nil))
+	require.Contains(t, log.await(t, slog.LevelError, "NATS does not permit a subject: check the user's permissions on the server"), "hive_started")
 	require.NoError(t, nc.Publish("forbidden.subject", nil))
 	require.Contains(t, log.await(t, slog.LevelError, "NATS does not permit a subject: check the user's permissions on the server"), "forbidden.subject")
 }

@@ -3,6 +3,7 @@ package natsconn
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,6 +19,12 @@ func logRefusal(log *slog.Logger, cfg Config, err error, retry time.Duration) {
 	log.Warn("NATS is away, waiting for it", args...)
 }
 
+// isCourtesy reports whether the server says that a client may not listen for the start of its hive, which it does with each job that it
+// sends. All works without, so nobody is troubled with it.
+func isCourtesy(refusal string) bool {
+	return strings.Contains(refusal, "Subscription to ") && strings.Contains(refusal, `.@hive.hive_started"`)
+}
+
 // logError tells of what NATS reports to no caller: publications that are not permitted, slow consumers, and refused
 // credentials on the way back.
 func logError(log *slog.Logger) nats.ErrHandler {
@@ -29,6 +36,8 @@ func logError(log *slog.Logger) nats.ErrHandler {
 		switch {
 		case refused(err):
 			log.Error("NATS refuses the credentials, trying again: check them here and on the server", args...)
+		case errors.Is(err, nats.ErrPermissionViolation) && isCourtesy(err.Error()):
+			log.Debug("NATS does not permit to hear that a hive starts again: a job is not sent again by itself", args...)
 		case errors.Is(err, nats.ErrPermissionViolation):
 			log.Error("NATS does not permit a subject: check the user's permissions on the server", args...)
 		default:

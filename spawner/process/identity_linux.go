@@ -22,23 +22,28 @@ var bootID = sync.OnceValue(func() string {
 })
 
 // Alive reports whether the very process that id names still runs. A process that ended and was not yet waited for does
-// not run. One that cannot be looked at now, as without a free descriptor, counts as alive: who is told dead is told so for good.
+// not run. One that cannot be looked at now, as without a free descriptor, counts as alive while the system knows this user's process
+// with that pid: who is told dead is told so for good. Where /proc shows nothing of it, it must lead a session, too, as workers do:
+// one that made itself undumpable is hidden by hidepid= from its own user (proc(5)).
 func (id Identity) Alive() bool {
 	if id.PID <= 1 || id.BootID != bootID() {
 		return false
 	}
 	stat, err := readStat(id.PID)
 	if err != nil {
-		return !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ESRCH) && unix.Kill(id.PID, 0) != unix.ESRCH
+		hidden := errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
+		return unix.Kill(id.PID, 0) == nil && (!hidden || leadsSession(id.PID))
 	}
 	return stat.ticks == id.StartTicks && stat.state != 'Z' && stat.state != 'X'
 }
 
 // MayLive reports whether a process with this pid leads a session, as each worker's does: whether it is worth asking whether the very
 // process is alive, for a tenth of what that costs.
-func (id Identity) MayLive() bool {
-	session, err := unix.Getsid(id.PID)
-	return id.possible() && err == nil && session == id.PID
+func (id Identity) MayLive() bool { return id.possible() && leadsSession(id.PID) }
+
+func leadsSession(pid int) bool {
+	session, err := unix.Getsid(pid)
+	return err == nil && session == pid
 }
 
 // FindHolder looks through /proc, once, for the process that was started with all the entries, NAME=value, in its environment and has the

@@ -55,9 +55,12 @@ func play(as string) int {
 		if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: 0}) != nil || !parent.Alive() {
 			return 2
 		}
+		if root := os.Geteuid() == 0; root && (syscall.Setuid(65534) != nil || parent.Alive()) {
+			return 3 // it is another user's now, and no worker of this one's
+		}
 		parent.PID = 1 << 30
 		if parent.Alive() {
-			return 3
+			return 4
 		}
 		return 0
 	case "close-all":
